@@ -29,6 +29,28 @@ export const ErrorCode = {
   NatsUnreachable: "IS3001",
   /** NATS refused the credentials. Remedy: check `nats.nkeySeedFile`, `nats.credsFile` or the user in the URL. */
   NatsAuthFailed: "IS3002",
+  /** The NATS server of the site has no JetStream, or its JetStream domain is not the file's. Remedy: set `jetstream { domain: ... }` in the server's configuration (`isthmus nats-config` prints it), or `nats.domain` in the file. */
+  NatsWrongDomain: "IS3003",
+  /** The site's own log does not exist. Remedy: none needed, it is made anew and a gap is reported; if it recurs, find out who deletes the stream. */
+  LogMissing: "IS3004",
+  /** The site's own log did not confirm a record in time; whether it is stored is not known. Remedy: none needed, it is sent again under the same id; if it lasts, check the NATS server's disk and, where the message says so, other streams on the subject. */
+  LogTimeout: "IS3005",
+  /** The NATS server has no room left for the log. Remedy: raise `max_file` of its JetStream or free its disk; mutations wait in the ledger meanwhile. */
+  LogFull: "IS3006",
+  /** The site's own log refused a record. Remedy: see the server's reason in the message; the stream's settings were changed by hand, or the record is above `max_payload`. */
+  LogRefused: "IS3007",
+  /** The mirror that was being read is gone, or was made anew. Remedy: none needed, the reader starts again from the ledger's position. */
+  MirrorReplaced: "IS3008",
+  /** Another site did not answer: its process or the link is down. Remedy: see `isthmus status`; check the leaf link of the NATS servers. */
+  PeerUnreachable: "IS3009",
+  /** Another site answered a request with an error. Remedy: see its reason in the message. */
+  PeerRefused: "IS3010",
+  /** Another process of this site is active and holds the lease. Remedy: stop the process that the message names, or start this one with `--standby`. */
+  LeaseHeld: "IS3011",
+  /** This process was active and lost the lease to another one. Remedy: none needed, it stops; start it with `--standby` to have it wait. */
+  LeaseLost: "IS3012",
+  /** A message of another site cannot be read: another version of Isthmus, or not Isthmus at all. Remedy: run the same version at every site. */
+  PeerMessageInvalid: "IS3013",
 
   /** A verb or an option that does not exist. Remedy: see `isthmus --help`. */
   UsageUnknown: "IS5001",

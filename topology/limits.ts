@@ -8,3 +8,56 @@ export const HOT_ROD_FRAME_BYTES_MAX = 64 * 1024 * 1024;
 
 /** Ahead of wall time, how far dots are reserved on disk at once: also how far a restart after a crash can begin ahead of it, so short. */
 export const DOT_RESERVE_MS = 1000;
+
+/** One record must be stored and confirmed by the site's own log within this; a fsync takes ms, a leader election of an R3 log 4 to 9 s. */
+export const LOG_PUBLISH_TIMEOUT_MS = 10_000;
+/** How long the log knows message ids, which the server keeps in memory; a record sent again later is stored twice, which targets recognise by its counter. */
+export const LOG_DUPLICATE_WINDOW_MS = 120_000;
+
+/** Records in one pull from a mirror: well above what gathers during a local round trip. */
+export const MIRROR_READ_RECORDS_MAX = 512;
+/** Bytes in one pull from a mirror, and so in memory for each reader; above the largest `max_payload` in use (1 MiB by default, 8 MiB advised at most). */
+export const MIRROR_READ_BYTES_MAX = 8 * 1024 * 1024 + 64 * 1024;
+/** The server closes a pull that found nothing after this; the reader asks again. */
+export const MIRROR_READ_EXPIRES_MS = 5_000;
+/** While a pull waits the server says so this often (the server's minimum is 100 ms). */
+export const MIRROR_READ_HEARTBEAT_MS = 500;
+/** So many silent heartbeats, and the reader's consumer is taken for lost and made anew. */
+export const MIRROR_READ_HEARTBEATS_MISSED_MAX = 3;
+/** A reader's consumer that nobody pulls from is dropped by the server after this: a crashed process leaves nothing behind. */
+export const MIRROR_READER_IDLE_MS = 60_000;
+/** How often a mirror and its durable consumer at the origin are checked, and their making is retried while the origin is away. */
+export const MIRROR_CHECK_MS = 5_000;
+/** Unconfirmed records on the way to a mirror: 50,000 records/s at a round trip of 200 ms. */
+export const MIRROR_PENDING_RECORDS_MAX = 10_000;
+/** A mirror that does not move toward the origin's announced end for this long is a stall. */
+export const MIRROR_STALL_MS = 5_000;
+
+/** Requests to JetStream's own API of this site, and of a peer over the link. */
+export const JETSTREAM_REQUEST_TIMEOUT_MS = 5_000;
+/** Bounds of the wait between two tries of anything in the link; doubled each time, with jitter. */
+export const LINK_RETRY_MIN_MS = 100;
+export const LINK_RETRY_MAX_MS = 5_000;
+/** A NATS connection without an answer to so many pings is dead: noticed within 6 s, where the client's default takes 4 min. */
+export const NATS_PING_MS = 2_000;
+export const NATS_PINGS_UNANSWERED_MAX = 2;
+
+/** A lease is good for this long after the start of its last renewal: longer than a leader election (4 to 9 s) and an operation timeout together. */
+export const LEASE_TTL_MS = 15_000;
+/** An active process renews this often: three tries may fail before the lease runs out. */
+export const LEASE_RENEW_MS = 3_000;
+/** A successor waits this much beyond the lease's end: clocks of two machines run at slightly different speeds. */
+export const LEASE_MARGIN_MS = 500;
+
+/** Between two heartbeats of a site. */
+export const BEAT_INTERVAL_MS = 250;
+/** Largest heartbeat that is read: 1,000 caches with 15 peers; checked before decoding. */
+export const BEAT_BYTES_MAX = 1024 * 1024;
+/** Between two clock pings to each peer. */
+export const CLOCK_PING_INTERVAL_MS = 1_000;
+/** A clock ping without an answer in this time is no sample. */
+export const CLOCK_PING_TIMEOUT_MS = 2_000;
+/** Clock pings that are kept; the one with the shortest round trip counts. */
+export const CLOCK_SAMPLES_MAX = 16;
+/** A clock ping during which the wall clock and the monotonic clock disagree by more than this met a jump of the wall clock. */
+export const CLOCK_JUMP_MS = 5;

@@ -158,3 +158,101 @@ export interface CacheSite {
   names(): Promise<readonly string[] | undefined>;
   close(): Promise<void>;
 }
+
+/** Where a log or a mirror stands; sequences are the origin's, in both. */
+export interface LogState {
+  /** The stream's creation time, an opaque text: another one means that the stream was deleted and made anew. */
+  readonly created: string;
+  /** The oldest sequence still held; `lastSeq + 1` when everything was trimmed, 0 when nothing was ever stored. */
+  readonly firstSeq: number;
+  /** The newest sequence ever stored; 0 when none was. */
+  readonly lastSeq: number;
+}
+
+/** A {@link LogState} of a mirror. */
+export interface MirrorState extends LogState {
+  /** `created` of the origin's log that this mirror was made for: a mirror never follows another one. */
+  readonly originCreated: string;
+}
+
+/** One record as a log or a mirror holds it. */
+export interface StoredMessage {
+  readonly seq: number;
+  readonly subject: string;
+  readonly payload: Uint8Array;
+  /** When the origin's log stored it, ms since the epoch in the origin's NATS server's clock. */
+  readonly storedAtMs: number;
+}
+
+/** The log has stored the record durably. */
+export interface PublishAck {
+  readonly seq: number;
+  /** The log held that message id already: `seq` is the earlier record's. */
+  readonly duplicate: boolean;
+}
+
+/** The origin's own log. */
+export interface SiteLog {
+  /** Creates nothing; undefined: there is no log, `recreate` makes it. @throws NatsUnreachable */
+  state(): Promise<LogState | undefined>;
+  /**
+   * One attempt. Resolves once this site's own log, never another domain's, has stored the record. After a failure the
+   * record may be stored all the same: send it again byte-identical with the same `msgId`. Rejects with the signal's reason
+   * when that aborts. @throws NatsUnreachable, LogTimeout, LogFull, LogMissing, LogRefused
+   */
+  publish(
+    subject: string,
+    payload: Uint8Array,
+    msgId: string,
+    signal: AbortSignal,
+  ): Promise<PublishAck>;
+  /** The newest record of a subject, read from the leader; undefined: none, or no log. @throws NatsUnreachable */
+  last(subject: string): Promise<StoredMessage | undefined>;
+  /** Deletes the log, if there is one, and makes it anew: every record in it is gone. @throws NatsUnreachable */
+  recreate(): Promise<LogState>;
+}
+
+/** This site's durable mirror of one origin's log. */
+export interface LogMirror {
+  /** undefined: no mirror (yet). @throws NatsUnreachable */
+  state(): Promise<MirrorState | undefined>;
+  /**
+   * Deletes mirror and durable consumer and makes both anew, holding what the origin's log has after `afterSeq` (0: all).
+   * @throws NatsUnreachable, PeerUnreachable (then there may be no mirror: call again), LogMissing
+   */
+  recreate(afterSeq: number): Promise<void>;
+  /**
+   * Records of one subject after `afterSeq`, in order and without a hole, in chunks as they gather; ends when the signal
+   * aborts, waits otherwise. Survives reconnects. `created` is the mirror's as the caller knows it.
+   * @throws MirrorReplaced once the mirror is missing or its `created` is another
+   */
+  read(
+    subject: string,
+    afterSeq: number,
+    created: string,
+    signal: AbortSignal,
+  ): AsyncIterable<readonly StoredMessage[]>;
+}
+
+/** Core subjects between the sites: at most once, nothing is kept for who is away. */
+export interface Bus {
+  /** Sends, or drops it without an error when the site's NATS is not connected. */
+  publish(subject: string, payload: Uint8Array): void;
+  /** Calls `handler`, which must not throw, for each message; the returned function ends it. */
+  subscribe(subject: string, handler: (payload: Uint8Array, subject: string) => void): () => void;
+  /** @throws NatsUnreachable, PeerUnreachable (nobody serves it, or no answer in time), PeerRefused (its handler threw) */
+  request(subject: string, payload: Uint8Array, timeoutMs: number): Promise<Uint8Array>;
+  /** Answers requests; what `handler` throws travels back by its code and message. The returned function ends it. */
+  serve(subject: string, handler: (payload: Uint8Array) => Promise<Uint8Array>): () => void;
+}
+
+/** The lease in the site's own key-value bucket: one active process a site. */
+export interface LeaseStore {
+  /** Never stale. @throws NatsUnreachable */
+  read(): Promise<{ value: Uint8Array; revision: number } | undefined>;
+  /**
+   * Writes if the lease is still at `expectedRevision` (0: missing); resolves with the new revision, undefined if somebody
+   * else was first. @throws NatsUnreachable, LogTimeout (it may be written all the same)
+   */
+  write(value: Uint8Array, expectedRevision: number): Promise<number | undefined>;
+}
