@@ -9,6 +9,42 @@
 export const ErrorCode = {
   /** The file is not valid YAML. Remedy: correct the place that the message names. */
   FileNotYaml: "IS1001",
+  /** The file cannot be read. Remedy: name it with `-f`, and check that it exists and that this user may read it. */
+  FileUnreadable: "IS1002",
+  /** `apiVersion` is not one that this program reads. Remedy: write `isthmus/v1`, or use the release that the file was written for. */
+  FileApiVersion: "IS1003",
+  /** A mapping names the same key twice. Remedy: keep one of the two. */
+  FileDuplicateKey: "IS1004",
+  /** A key that does not exist at this place. Remedy: correct the name; the message suggests the nearest one. */
+  FileUnknownKey: "IS1005",
+  /** A key without which the file has no meaning is missing. Remedy: add it; the message says what it holds. */
+  FileMissingKey: "IS1006",
+  /** A value that is not one of a fixed set of words. Remedy: use one of the words that the message lists. */
+  FileNotAChoice: "IS1007",
+  /** A value of another type, such as a number where a text is expected. Remedy: write what the message expects; quotes make a text. */
+  FileWrongType: "IS1008",
+  /** A duration that cannot be read. Remedy: write a whole number and one of ms, s, m, h, d, for example `250ms` or `24h`. */
+  FileNotADuration: "IS1009",
+  /** A size that cannot be read. Remedy: write a whole number and one of B, KiB, MiB, GiB, TiB, for example `64KiB`. */
+  FileNotASize: "IS1010",
+  /** A number, duration or size outside its range. Remedy: stay in the range that the message gives. */
+  FileOutOfRange: "IS1011",
+  /** A name that NATS or the file system could not carry. Remedy: keep to the characters and the length that the message gives. */
+  FileBadName: "IS1012",
+  /** An address or a URL that cannot be read, or a port outside 1..65535. Remedy: write `host:port`, `[ipv6]:port`, or a URL as the message shows. */
+  FileBadAddress: "IS1013",
+  /** Two places use one address, or two sites one JetStream domain. Remedy: give each its own: the file is the same at every site, so an address must mean one thing. */
+  FileNotUnique: "IS1014",
+  /** A site is named that `sites` does not have. Remedy: correct the name, or add the site. */
+  FileUnknownSite: "IS1015",
+  /** A rule gives a mode to a cache that the preset calls local (`never`). Remedy: take the cache out of the rule; replicating it would break the application. */
+  FileNeverOverridden: "IS1016",
+  /** Keys that exclude or need each other, such as `certFile` without `keyFile`. Remedy: the message names both. */
+  FileKeysClash: "IS1017",
+  /** Warning: an earlier rule already takes every cache of this one, so it never applies. Remedy: move it up, or delete it. */
+  FileRuleUnreachable: "IS1018",
+  /** Warning: a key is valid but does nothing here. Remedy: the message says what it would need. */
+  FileNoEffect: "IS1019",
 
   /** A cache that the file's rules handle does not exist in the local Infinispan. Remedy: create it (the message names it), or set its mode to off. */
   CacheMissing: "IS2001",
@@ -54,6 +90,10 @@ export const ErrorCode = {
 
   /** A verb or an option that does not exist. Remedy: see `isthmus --help`. */
   UsageUnknown: "IS5001",
+  /** A verb was given an option's value or an argument that it cannot use, or lacks one that it needs. Remedy: see `isthmus VERB --help`. */
+  UsageInvalid: "IS5002",
+  /** The verb is part of the interface but not of this version. Remedy: see CHANGELOG for the version that brings it. */
+  VerbNotAvailable: "IS5003",
 } as const;
 
 /** One of {@link ErrorCode}'s values, for example `IS2001`. */

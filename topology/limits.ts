@@ -61,3 +61,35 @@ export const CLOCK_PING_TIMEOUT_MS = 2_000;
 export const CLOCK_SAMPLES_MAX = 16;
 /** A clock ping during which the wall clock and the monotonic clock disagree by more than this met a jump of the wall clock. */
 export const CLOCK_JUMP_MS = 5;
+
+const MINUTE_MS = 60_000;
+const HOUR_MS = 60 * MINUTE_MS;
+const DAY_MS = 24 * HOUR_MS;
+const KIB = 1024;
+const GIB = KIB * KIB * KIB;
+
+/**
+ * What the numbers in the file may be: default, least and most, bounds included.
+ *
+ * - `holdMs`: the Java client gives up at 2,000 ms and sends the write again, so the default answers before; below 10 ms no link
+ *   between sites can confirm, beyond 60 s every client is gone.
+ * - `logMaxAgeMs`: the longest absence of a site that needs no resync; a month of log is a backup, not a log.
+ * - `logMaxBytes`: below 64 MiB a few seconds of cut already trim; beyond 16 TiB no single disk holds a log and its mirrors.
+ * - `afterFailures`: 0 counts none. `afterSilenceMs`: well above a few heartbeats of 250 ms, else a hiccup is an outage.
+ * - `tombstonesMaxAgeMs`: must outlive an absence, else the absent site must be seeded anew.
+ * - `maxClockSkewMs`: below 10 ms NTP alone alarms; beyond a minute last-writer-wins means nothing.
+ * - `maxValueBytes`: two values share a batch, and NATS refuses payloads above 64 MiB.
+ */
+export const FILE_RANGES = {
+  holdMs: { byDefault: 1_500, min: 10, max: MINUTE_MS },
+  logMaxAgeMs: { byDefault: DAY_MS, min: MINUTE_MS, max: 30 * DAY_MS },
+  logMaxBytes: { byDefault: 8 * GIB, min: 64 * KIB * KIB, max: 16 * KIB * GIB },
+  afterFailures: { byDefault: 0, min: 0, max: 1_000_000 },
+  afterSilenceMs: { byDefault: 30_000, min: 1_000, max: HOUR_MS },
+  tombstonesMaxAgeMs: { byDefault: 7 * DAY_MS, min: HOUR_MS, max: 365 * DAY_MS },
+  maxClockSkewMs: { byDefault: 500, min: 10, max: MINUTE_MS },
+  maxValueBytes: { byDefault: VALUE_BYTES_MAX, min: KIB, max: 16 * KIB * KIB },
+} as const;
+
+/** Largest `isthmus.yaml`: hundreds of sites and rules fit in a fraction of it. */
+export const FILE_BYTES_MAX = 1024 * 1024;
