@@ -93,3 +93,34 @@ export const FILE_RANGES = {
 
 /** Largest `isthmus.yaml`: hundreds of sites and rules fit in a fraction of it. */
 export const FILE_BYTES_MAX = 1024 * 1024;
+
+/** Keys of one cache that capture reads side by side: enough to keep one connection busy at 0.5 ms a read, few enough to stay fair. */
+export const CAPTURE_IN_FLIGHT_MAX = 256;
+
+/** How long a key is read again because its answers do not fit its events, before the whole cache is scanned, ms. */
+export const LAGGING_READ_MS_MAX = 1_000;
+
+/** Dirty keys that a cache may gather before it falls into a gap: about 64 MB at 300 bytes a mark (I12). */
+export const DIRTY_KEYS_MAX = 200_000;
+
+/** Largest PBKDF2 work a cache server may ask of a SCRAM login: half a second of this process; Infinispan asks 4,096. */
+export const SCRAM_ITERATIONS_MAX = 1_000_000;
+/** Messages of one SASL exchange; the longest mechanism needs three. */
+export const SASL_STEPS_MAX = 8;
+/** Connections that carry operations to each cache server, all multiplexed: one busy core here, two for what one slow reply holds up. */
+export const CACHE_CONNECTIONS_PER_SERVER = 2;
+/** Operations without an answer on one connection; beyond it callers wait their turn, so that memory stays bounded. */
+export const CACHE_IN_FLIGHT_MAX = 512;
+/** A cache operation without an answer for this long counts as unknown; the Java client's own patience is 2 s. */
+export const CACHE_OPERATION_TIMEOUT_MS = 5_000;
+/** A cache server must accept a connection, and answer each step of the handshake, within this. */
+export const CACHE_CONNECT_TIMEOUT_MS = 3_000;
+/** A cache connection from which nothing came for this long is asked (PING), ... */
+export const CACHE_PING_AFTER_MS = 1_500;
+/** ... and is dead if it stays silent for this long more: a dead server is noticed within 5 s. */
+export const CACHE_PING_TIMEOUT_MS = 2_500;
+/** Bounds of the wait before a cache server that failed is tried again; doubled each time, with jitter. */
+export const CACHE_RETRY_MIN_MS = 100;
+export const CACHE_RETRY_MAX_MS = 5_000;
+/** Entries in one batch of an iteration: with values of some KiB a few MiB, far below HOT_ROD_FRAME_BYTES_MAX. */
+export const CACHE_SCAN_BATCH = 1_000;
