@@ -1,0 +1,128 @@
+import { spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { closeSync, openSync, readFileSync } from "node:fs";
+import { setTimeout as sleep } from "node:timers/promises";
+
+/** How often a starting server is asked whether it is ready: short against the 40 ms that nats-server takes. */
+const READY_POLL_MS = 25;
+
+/** How long a server may take to end after SIGTERM before it is killed. */
+const STOP_MS_MAX = 20_000;
+
+const running = new Set<ChildProcess>();
+process.once("exit", () => {
+  for (const child of running) child.kill("SIGKILL");
+});
+
+/** A real server's process, stopped by its own pid; it never outlives this process's orderly end. */
+export class ServerProcess implements AsyncDisposable {
+  readonly logFile: string;
+  readonly #child: ChildProcess;
+  readonly #name: string;
+  readonly #ended: Promise<void>;
+
+  private constructor(name: string, logFile: string, child: ChildProcess) {
+    this.#name = name;
+    this.logFile = logFile;
+    this.#child = child;
+    this.#ended = new Promise((resolve) => {
+      const end = () => {
+        running.delete(child);
+        resolve();
+      };
+      child.once("exit", end);
+      child.once("error", end);
+    });
+  }
+
+  /** Starts `command`; its output goes to the end of `logFile`. */
+  static spawn(name: string, logFile: string, command: string, args: string[]): ServerProcess {
+    const log = openSync(logFile, "a");
+    const child = spawn(command, args, { stdio: ["ignore", log, log] });
+    closeSync(log);
+    running.add(child);
+    return new ServerProcess(name, logFile, child);
+  }
+
+  /** The process id, or undefined when it could not be started. */
+  get pid(): number | undefined {
+    return this.#child.pid;
+  }
+
+  /** True until the process has ended. */
+  get alive(): boolean {
+    return (
+      this.#child.exitCode === null && this.#child.signalCode === null && this.pid !== undefined
+    );
+  }
+
+  /** All that the server has logged. */
+  log(): string {
+    return readFileSync(this.logFile, "utf8");
+  }
+
+  /** Resolves when `ready` answers true. @throws Error with the end of the log when the server ends first or takes longer than `timeoutMs`. */
+  async untilReady(ready: () => Promise<boolean>, timeoutMs: number): Promise<void> {
+    const deadline = performance.now() + timeoutMs;
+    while (!(await ready())) {
+      if (!this.alive) throw this.#fault("ended while it started");
+      if (performance.now() > deadline) throw this.#fault(`is not ready after ${timeoutMs} ms`);
+      await sleep(READY_POLL_MS);
+    }
+  }
+
+  /** Ends the process with SIGTERM, and with SIGKILL when it does not obey; resolves once it has ended. */
+  async stop(): Promise<void> {
+    if (!this.alive) return;
+    this.signal("SIGCONT");
+    this.signal("SIGTERM");
+    const timer = setTimeout(() => this.signal("SIGKILL"), STOP_MS_MAX);
+    await this.#ended;
+    clearTimeout(timer);
+  }
+
+  /** Ends the process with SIGKILL; resolves once it has ended. */
+  async kill(): Promise<void> {
+    if (!this.alive) return;
+    this.signal("SIGKILL");
+    await this.#ended;
+  }
+
+  /** Sends a signal, for example SIGSTOP and SIGCONT. */
+  signal(signal: NodeJS.Signals): void {
+    this.#child.kill(signal);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+  }
+
+  #fault(what: string): Error {
+    const tail = this.log().split("\n").slice(-30).join("\n");
+    return new Error(`${this.#name} ${what}; its log (${this.logFile}) ends:\n${tail}`);
+  }
+}
+
+/** Resolves with true when a connection's first bytes satisfy `enough`, false on any failure. */
+export async function answers(
+  connect: () => import("node:stream").Duplex,
+  enough: (bytes: Buffer) => boolean,
+  timeoutMs: number,
+): Promise<boolean> {
+  const socket = connect();
+  const abort = AbortSignal.timeout(timeoutMs);
+  try {
+    let bytes = Buffer.alloc(0);
+    while (!enough(bytes)) {
+      const [chunk] = (await once(socket, "data", { signal: abort })) as [Buffer];
+      bytes = Buffer.concat([bytes, chunk]);
+    }
+    return true;
+  } catch {
+    return false;
+  } finally {
+    socket.on("error", () => {});
+    socket.destroy();
+  }
+}
