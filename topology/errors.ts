@@ -61,6 +61,9 @@ export const ErrorCode = {
   /** An operation got no answer in time; whether it was done is not known. Remedy: none needed, the key is read again. */
   HotRodTimeout: "IS2007",
 
+  /** One key is written locally so often that an arriving version lost its compare-and-set many times in a row. Remedy: none needed, it is tried again. */
+  ApplyRaced: "IS2008",
+
   /** No NATS server of the site could be reached. Remedy: check `sites.SITE.nats.servers` and that nats-server runs; it is retried until it works. */
   NatsUnreachable: "IS3001",
   /** NATS refused the credentials. Remedy: check `nats.nkeySeedFile`, `nats.credsFile` or the user in the URL. */

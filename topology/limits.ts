@@ -124,3 +124,6 @@ export const CACHE_RETRY_MIN_MS = 100;
 export const CACHE_RETRY_MAX_MS = 5_000;
 /** Entries in one batch of an iteration: with values of some KiB a few MiB, far below HOT_ROD_FRAME_BYTES_MAX. */
 export const CACHE_SCAN_BATCH = 1_000;
+
+/** Attempts of one apply that may lose to local writes of the same key in a row before it goes back to the queue. */
+export const APPLY_RACES_MAX = 16;

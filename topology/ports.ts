@@ -1,6 +1,7 @@
 import type { Mutation } from "./mutation/mutation.ts";
 import type { CacheName } from "./names.ts";
-import type { Entry, Expiry, Key, ValueHash } from "./version/entry.ts";
+import type { Context, Entry, Expiry, Key, ValueHash, Versions } from "./version/entry.ts";
+import type { Arrival } from "./version/join.ts";
 
 /** Time as the code sees it; the only source of it, so that the simulator can run the real code. */
 export interface Clock {
@@ -255,4 +256,34 @@ export interface LeaseStore {
    * else was first. @throws NatsUnreachable, LogTimeout (it may be written all the same)
    */
   write(value: Uint8Array, expectedRevision: number): Promise<number | undefined>;
+}
+
+/** How an arriving version ended at this site. */
+export type ApplyOutcome =
+  /** The cache was written. */
+  | "written"
+  /** The ledger has it, the cache needed no write. */
+  | "kept"
+  /** It was seen before. */
+  | "covered";
+
+/** One key as another site holds it: what resync and the fetching of absent keys exchange. */
+export interface PeerEntry {
+  readonly key: Key;
+  /** undefined: the peer has no entry, only its floor. Siblings that show there carry their values. */
+  readonly versions: Versions | undefined;
+  readonly floor: Context;
+}
+
+/** One cache of this site, as the gateway uses it. */
+export interface CacheHands {
+  /**
+   * Joins versions of one key, in the order of their log; resolves once cache and ledger have the result, also for one that
+   * was seen before. Idempotent. Rejects with what the cache or the ledger threw: try again.
+   */
+  apply(key: Key, arrivals: readonly Arrival[]): Promise<ApplyOutcome>;
+  /** Merges a peer's whole entry. Idempotent; rejects as `apply` does. */
+  merge(entry: PeerEntry): Promise<ApplyOutcome>;
+  /** What this site would send of these keys: values only where the cache still holds what the ledger says. */
+  offer(keys: readonly Key[]): Promise<readonly PeerEntry[]>;
 }

@@ -1,0 +1,362 @@
+import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
+import { APPLY_RACES_MAX, LAGGING_READ_MS_MAX } from "../../topology/limits.ts";
+import type { ConflictPolicy } from "../../topology/policy/conflict.ts";
+import type {
+  ApplyOutcome,
+  CacheConnector,
+  CacheLedger,
+  CacheState,
+  Clock,
+  Ledger,
+  PeerEntry,
+} from "../../topology/ports.ts";
+import type { Context, Entry, Key, Sibling, ValueHash, Versions } from "../../topology/version/entry.ts";
+import { type Arrival, joinVersion, mergeVersions } from "../../topology/version/join.ts";
+import { shown, type MergeRegistry, type Shown } from "../../topology/version/show.ts";
+import { valuesNeeded, valuesToKeep } from "../../topology/version/show.ts";
+import type { CacheStats } from "../cache-stats.ts";
+import type { DotReserve } from "../dot-reserve.ts";
+import type { KeyLocks } from "../key-locks.ts";
+import type { LocalChanges } from "../local-changes.ts";
+import type { DirtyKeys, Mark } from "../tail/dirty-keys.ts";
+import { sameExpiry } from "../tail/judge.ts";
+import { planWrite, withKeptValues, withValue, type Plan, type Wanted } from "./plan.ts";
+
+/** What {@link Applier} needs of its site. */
+export interface ApplierParts {
+  readonly ledger: Ledger;
+  readonly rows: CacheLedger;
+  readonly connector: CacheConnector;
+  readonly locks: KeyLocks;
+  readonly dirty: DirtyKeys;
+  readonly changes: LocalChanges;
+  readonly dots: DotReserve;
+  readonly stats: CacheStats;
+  readonly clock: Clock;
+  readonly hash: (value: Uint8Array) => ValueHash;
+  readonly floor: () => Context;
+  readonly policy: ConflictPolicy;
+  readonly merges: MergeRegistry;
+  readonly invalidate: boolean;
+  readonly expirySlackMs: number;
+  readonly listener: () => number;
+  /** A key got concurrent versions: once per set of siblings. */
+  readonly onConflict: (key: Key, versions: Versions, shows: Shown) => void;
+  /** A key's bytes are at no hand here: fetch them from a peer. */
+  readonly onMissingValue: (key: Key) => void;
+}
+
+type Join = (entry: Entry | undefined) => { versions: Versions | undefined; changed: boolean };
+
+/** How one attempt to write ended. `again`: something else was found and staged; look at the key anew. */
+type Written =
+  | { readonly end: "done"; readonly token: bigint | undefined }
+  | { readonly end: "again" };
+
+const AGAIN: Written = { end: "again" };
+
+/**
+ * Brings arriving versions into ledger and cache, one key at a time: join, decide, compare-and-set. A write that lost to a
+ * local one captures that first, against the row as it was before the join, because its writer never saw what arrived.
+ */
+export class Applier {
+  readonly #parts: ApplierParts;
+  /** After an unclean start: hashes that an apply of the last run may have written, by key (I6). */
+  #recovered: ReadonlyMap<Key, ReadonlySet<ValueHash>> | undefined;
+
+  constructor(parts: ApplierParts) {
+    this.#parts = parts;
+  }
+
+  /** Until called with undefined, a state with one of these hashes is what an apply wrote, never a local change. */
+  recovering(known: ReadonlyMap<Key, ReadonlySet<ValueHash>> | undefined): void {
+    this.#recovered = known;
+  }
+
+  /** Joins versions of one key, in the order of their log; resolves once the result is committed. */
+  apply(key: Key, arrivals: readonly Arrival[]): Promise<ApplyOutcome> {
+    return this.#bring(key, (entry) => {
+      let versions: Versions | undefined = entry;
+      let changed = false;
+      for (const arrival of arrivals) {
+        const joined = joinVersion(versions, this.#parts.floor(), arrival);
+        versions = joined.versions;
+        changed ||= joined.changed;
+      }
+      return { versions, changed };
+    });
+  }
+
+  /** Merges a peer's whole entry of one key (resync, absent keys); resolves once the result is committed. */
+  merge(key: Key, peer: PeerEntry): Promise<ApplyOutcome> {
+    return this.#bring(key, (entry) => {
+      const merged = mergeVersions(entry, this.#parts.floor(), peer.versions, peer.floor);
+      return { versions: merged.versions, changed: !sameSiblings(entry, merged.versions) };
+    });
+  }
+
+  #bring(key: Key, join: Join): Promise<ApplyOutcome> {
+    const { locks, rows, stats } = this.#parts;
+    return locks.run(key, async () => {
+      for (let race = 0; race < APPLY_RACES_MAX; race++) {
+        const entry = rows.get(key);
+        const { versions, changed } = join(entry);
+        if (versions === undefined || (!changed && entry?.presence !== "absent")) {
+          stats.appliedCovered += 1;
+          return "covered";
+        }
+        const outcome = await this.#attempt(key, entry, versions, changed);
+        if (outcome !== undefined) return outcome;
+      }
+      throw new IsthmusError(
+        ErrorCode.ApplyRaced,
+        `a key lost its compare-and-set ${APPLY_RACES_MAX} times in a row to local writes`,
+        { hint: "It is tried again by itself; a key that is written this often conflates." },
+      );
+    });
+  }
+
+  /** One attempt; undefined: the key changed underneath. */
+  async #attempt(
+    key: Key,
+    entry: Entry | undefined,
+    joined: Versions,
+    changed: boolean,
+  ): Promise<ApplyOutcome | undefined> {
+    const { policy, merges, stats, clock, hash, invalidate, rows, ledger } = this.#parts;
+    const needed = valuesNeeded(joined.siblings, policy);
+    let versions = await this.#withHeldValue(key, entry, joined, needed);
+    if (versions === undefined) return undefined;
+    const shows = shown(versions.siblings, policy, merges);
+    const hidden = valuesToKeep(versions.siblings, shows);
+    const complete = await this.#withHeldValue(key, entry, versions, hidden);
+    if (complete === undefined) return undefined;
+    const keep = valuesToKeep(complete.siblings, shown(complete.siblings, policy, merges));
+    versions = withKeptValues(complete, keep);
+    const mergedHash = shows?.kind === "merged" ? hash(shows.value) : undefined;
+    const plan = planWrite(entry, shows, { now: clock.now(), invalidate, mergedHash });
+    if (entry !== undefined && plan.write !== "none" && keep.length > 0) {
+      // What is about to be overwritten here must survive a crash between the write and the commit.
+      const siblings = entry.siblings.map((s) => keep.find((k) => isSameVersion(k, s)) ?? s);
+      rows.put(key, { ...entry, siblings });
+      await ledger.commit();
+    }
+    const written = await this.#write(key, entry, plan);
+    if (written.end === "again") return undefined;
+    rows.put(key, this.#rowAfter(entry, versions, plan, written.token));
+    if (plan.write === "none") stats.appliedKept += 1;
+    else stats.appliedWrites += 1;
+    if (changed && versions.siblings.length > 1) {
+      stats.conflicts += 1;
+      this.#parts.onConflict(key, versions, shows);
+    }
+    await ledger.commit();
+    return plan.write === "none" ? "kept" : "written";
+  }
+
+  #rowAfter(
+    entry: Entry | undefined,
+    versions: Versions,
+    plan: Plan,
+    token: bigint | undefined,
+  ): Entry {
+    const outboxSeq = entry?.outboxSeq ?? 0;
+    if (plan.write === "none") {
+      const held = plan.presence === "live" ? entry?.held : undefined;
+      return { ...versions, presence: plan.presence, held, outboxSeq };
+    }
+    if (plan.write === "remove") {
+      return { ...versions, presence: plan.presence, held: undefined, outboxSeq };
+    }
+    const { hash, expiresAt, maxIdleMs } = plan.wanted;
+    if (plan.wanted.value === undefined) {
+      return { ...versions, presence: "absent", held: undefined, outboxSeq };
+    }
+    // The next event of this key is ours if the one of the state that was replaced has been seen.
+    const listener = this.#parts.listener();
+    const seenBy = token === undefined && entry?.held?.seenBy === listener ? listener : 0;
+    const held = { hash, token, seenBy, expiresAt, maxIdleMs };
+    return { ...versions, presence: "live", held, outboxSeq };
+  }
+
+  /**
+   * Fills in the bytes of a sibling among `wanted` that only the cache holds. undefined: the cache holds something else by
+   * now, which was captured.
+   */
+  async #withHeldValue(
+    key: Key,
+    entry: Entry | undefined,
+    versions: Versions,
+    wanted: readonly { hash: ValueHash; value?: Uint8Array }[],
+  ): Promise<Versions | undefined> {
+    const held = entry?.presence === "live" ? entry.held : undefined;
+    const lacking = wanted.find((s) => s.value === undefined && s.hash === held?.hash);
+    if (lacking === undefined || held === undefined) return versions;
+    const state = await this.#parts.connector.read(key);
+    if (state === undefined || this.#parts.hash(state.value) !== held.hash) {
+      await this.#found(key, entry, state, undefined);
+      return undefined;
+    }
+    return withValue(versions, held.hash, state.value);
+  }
+
+  async #write(key: Key, entry: Entry | undefined, plan: Plan): Promise<Written> {
+    const held = entry?.presence === "live" ? entry.held : undefined;
+    if (plan.write === "none") {
+      // A remove of a key that is not here: look whether a local write came that no event told of yet.
+      if (plan.presence === "live" || held !== undefined || entry?.presence === "tombstone") {
+        return { end: "done", token: held?.token };
+      }
+      const state = await this.#parts.connector.read(key);
+      if (state === undefined) return { end: "done", token: undefined };
+      return this.#found(key, entry, state, undefined);
+    }
+    if (plan.write === "put" && plan.wanted.value === undefined) {
+      this.#parts.onMissingValue(key);
+      return { end: "done", token: undefined };
+    }
+    if (held !== undefined && held.token === undefined) {
+      const state = await this.#parts.connector.read(key);
+      const hash = state === undefined ? "" : this.#parts.hash(state.value);
+      if (state === undefined || hash !== held.hash || !sameExpiry(state, held)) {
+        return this.#found(key, entry, state, undefined);
+      }
+      return this.#compareAndSet(key, entry, plan, state.token);
+    }
+    return this.#compareAndSet(key, entry, plan, held?.token ?? "missing");
+  }
+
+  async #compareAndSet(
+    key: Key,
+    entry: Entry | undefined,
+    plan: Plan,
+    expected: bigint | "missing",
+  ): Promise<Written> {
+    const { connector, stats } = this.#parts;
+    const wanted = plan.write === "put" ? plan.wanted : undefined;
+    try {
+      const outcome =
+        wanted?.value !== undefined
+          ? await connector.write(key, expected, wanted.value, this.#relative(wanted))
+          : expected === "missing"
+            ? "done"
+            : await connector.remove(key, expected);
+      if (outcome === "done") return { end: "done", token: undefined };
+      stats.lostRaces += 1;
+      return this.#found(key, entry, await connector.read(key), undefined);
+    } catch (error) {
+      if (!isOutcomeUnknown(error)) throw error;
+      stats.unknownOutcomes += 1;
+      const state = await connector.read(key);
+      if (state !== undefined && entry?.held?.token === state.token) throw error;
+      return this.#found(key, entry, state, plan);
+    }
+  }
+
+  /** Relative times for the wire: what is left of the lifespan, at least 1 ms. */
+  #relative({ expiresAt, maxIdleMs }: Wanted): { lifespanMs: number; maxIdleMs: number } {
+    const left = expiresAt === 0 ? 0 : Math.max(1, Math.ceil(expiresAt - this.#parts.clock.now()));
+    return { lifespanMs: left, maxIdleMs };
+  }
+
+  /**
+   * The cache holds something else than the ledger says. Decides what it is, and stages it against the row as it was before
+   * the join.
+   *
+   * @param intent the write whose outcome is not known, if that is why the key was read
+   */
+  async #found(
+    key: Key,
+    entry: Entry | undefined,
+    state: CacheState | undefined,
+    intent: Plan | undefined,
+  ): Promise<Written> {
+    const { stats, changes, rows, hash, ledger, dirty, listener, dots } = this.#parts;
+    if (state === undefined) {
+      if (intent?.write === "remove") {
+        stats.intentsMatched += 1;
+        return { end: "done", token: undefined };
+      }
+      await this.#foundMissing(key, entry);
+      return AGAIN;
+    }
+    const found = hash(state.value);
+    if (intent?.write === "put" && intent.wanted.hash === found) {
+      if (sameExpiry(state, intent.wanted)) {
+        stats.intentsMatched += 1;
+        return { end: "done", token: state.token };
+      }
+    }
+    const held = entry?.presence === "live" ? entry.held : undefined;
+    // A replica that lags: the very state that the ledger has.
+    if (held?.token !== undefined && held.token === state.token) return AGAIN;
+    if (this.#recovered?.get(key)?.has(found) === true) {
+      stats.intentsMatched += 1;
+      const { token, expiresAt, maxIdleMs } = state;
+      const base = entry ?? { context: this.#parts.floor(), siblings: [], outboxSeq: 0 };
+      const adopted = { hash: found, token, seenBy: 0, expiresAt, maxIdleMs };
+      rows.put(key, { ...base, presence: "live", held: adopted });
+      return AGAIN;
+    }
+    await dots.ready();
+    const seenBy = dirty.peek(key)?.token === state.token ? listener() : 0;
+    changes.put(key, entry, state, found, { at: undefined, seenBy });
+    await ledger.commit();
+    return AGAIN;
+  }
+
+  /** The key is gone. A remove only if an event says so; else expired, or without a copy for a reason nobody told. */
+  async #foundMissing(key: Key, entry: Entry | undefined): Promise<void> {
+    const { dirty, clock, changes, rows, ledger, stats, dots, expirySlackMs } = this.#parts;
+    if (entry === undefined || entry.presence !== "live") return;
+    const mark = dirty.peek(key) ?? (await this.#awaitMark(key));
+    if (mark?.cause === "removed") {
+      await dots.ready();
+      changes.remove(key, entry, mark.gapStart);
+    } else {
+      const expiresAt = entry.held?.expiresAt ?? 0;
+      const isExpiry =
+        mark?.cause === "expired" || (expiresAt > 0 && clock.now() >= expiresAt - expirySlackMs);
+      if (isExpiry) stats.expired += 1;
+      else stats.absences += 1;
+      const presence = isExpiry ? "tombstone" : "absent";
+      rows.put(key, { ...entry, presence, held: undefined });
+    }
+    await ledger.commit();
+  }
+
+  /** The event that explains an absence may still be under way. */
+  async #awaitMark(key: Key): Promise<Mark | undefined> {
+    const { dirty, clock } = this.#parts;
+    return new Promise((resolve) => {
+      const stop = dirty.awaitMark(key, (mark) => {
+        cancel();
+        resolve(mark);
+      });
+      const cancel = clock.after(LAGGING_READ_MS_MAX, () => {
+        stop();
+        resolve(undefined);
+      });
+    });
+  }
+}
+
+function isOutcomeUnknown(error: unknown): boolean {
+  return (
+    error instanceof IsthmusError &&
+    (error.code === ErrorCode.HotRodTimeout ||
+      error.code === ErrorCode.HotRodServer ||
+      error.code === ErrorCode.CacheUnreachable)
+  );
+}
+
+function sameSiblings(a: Versions | undefined, b: Versions | undefined): boolean {
+  if (a === undefined || b === undefined) return a === b;
+  if (a.siblings.length !== b.siblings.length || a.context.size !== b.context.size) return false;
+  for (const [site, dot] of b.context) if (a.context.get(site) !== dot) return false;
+  return a.siblings.every((s, i) => isSameVersion(s, b.siblings[i]));
+}
+
+function isSameVersion(a: Sibling, b: Sibling | undefined): boolean {
+  return b !== undefined && a.author === b.author && a.dot === b.dot;
+}

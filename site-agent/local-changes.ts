@@ -1,0 +1,140 @@
+import type { Mutation } from "../topology/mutation/mutation.ts";
+import type { CacheName, SiteName } from "../topology/names.ts";
+import type { CacheLedger, CacheState } from "../topology/ports.ts";
+import type { Context, Entry, Key, ValueHash } from "../topology/version/entry.ts";
+import { dotMs, type SiteClock } from "../topology/version/dot.ts";
+import { localWrite } from "../topology/version/join.ts";
+import type { CacheStats } from "./cache-stats.ts";
+
+/** What {@link LocalChanges} needs of its site. */
+export interface LocalChangesParts {
+  readonly site: SiteName;
+  readonly cache: CacheName;
+  readonly ledger: CacheLedger;
+  readonly floor: () => Context;
+  readonly dots: SiteClock;
+  readonly stats: CacheStats;
+  /** Values above this many bytes are kept back. */
+  readonly valueBytesMax: number;
+  /** `invalidate`: no value byte goes to the log. */
+  readonly withoutValues: boolean;
+  /** Outbox rows up to here are in a batch already and cannot be replaced. */
+  readonly frozenSeq: () => number;
+  /** Called after a row was staged. */
+  readonly onQueued: () => void;
+  /** Called for a value above the limit: the change is versioned here, but cannot be sent. */
+  readonly onOversized: (key: Key, bytes: number) => void;
+}
+
+/**
+ * Gives a local change its version: entry and outbox row are staged in one run, so they are committed in one transaction.
+ * The caller holds the key's lock and awaits the ledger's commit.
+ */
+export class LocalChanges {
+  readonly #parts: LocalChangesParts;
+
+  constructor(parts: LocalChangesParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * The cache holds `state`, which no known version explains.
+   *
+   * @param before the row that the writer could have seen
+   * @param at when it was written, ms since the epoch; undefined: now, by the dot
+   */
+  put(
+    key: Key,
+    before: Entry | undefined,
+    state: CacheState,
+    hash: ValueHash,
+    options: { at: number | undefined; seenBy: number },
+  ): Entry {
+    const { stats, valueBytesMax, withoutValues } = this.#parts;
+    stats.capturedPuts += 1;
+    const oversized = state.value.length > valueBytesMax;
+    const entry = this.#stage(key, before, oversized, {
+      kind: "put",
+      at: options.at,
+      hash,
+      expiresAt: state.expiresAt,
+      maxIdleMs: state.maxIdleMs,
+      value: withoutValues ? undefined : state.value,
+      held: {
+        hash,
+        token: state.token,
+        seenBy: options.seenBy,
+        expiresAt: state.expiresAt,
+        maxIdleMs: state.maxIdleMs,
+      },
+    });
+    if (oversized) {
+      stats.oversized += 1;
+      this.#parts.onOversized(key, state.value.length);
+    }
+    return entry;
+  }
+
+  /** The key was removed here. */
+  remove(key: Key, before: Entry | undefined, at: number | undefined): Entry {
+    this.#parts.stats.capturedRemoves += 1;
+    return this.#stage(key, before, false, {
+      kind: "remove",
+      at,
+      hash: "",
+      expiresAt: 0,
+      maxIdleMs: 0,
+      value: undefined,
+      held: undefined,
+    });
+  }
+
+  #stage(
+    key: Key,
+    before: Entry | undefined,
+    unsent: boolean,
+    change: {
+      kind: "put" | "remove";
+      at: number | undefined;
+      hash: ValueHash;
+      expiresAt: number;
+      maxIdleMs: number;
+      value: Uint8Array | undefined;
+      held: Entry["held"];
+    },
+  ): Entry {
+    const { site, ledger, dots, stats, frozenSeq, onQueued } = this.#parts;
+    const { kind, hash, expiresAt, maxIdleMs } = change;
+    const floor = this.#parts.floor();
+    const dot = dots.next();
+    const at = change.at ?? dotMs(dot);
+    const write = { site, dot, at, kind, hash, expiresAt, maxIdleMs };
+    const versions = localWrite(before, floor, write);
+    let outboxSeq = before?.outboxSeq ?? 0;
+    if (!unsent) {
+      const replaces = outboxSeq > frozenSeq() ? outboxSeq : undefined;
+      if (replaces !== undefined) stats.conflated += 1;
+      const record: Mutation = {
+        key,
+        kind,
+        dot,
+        context: before?.context ?? floor,
+        at,
+        hash,
+        expiresAt,
+        maxIdleMs,
+        ...(change.value === undefined ? {} : { value: change.value }),
+      };
+      outboxSeq = ledger.enqueue(record, replaces);
+    }
+    const entry: Entry = {
+      ...versions,
+      presence: kind === "put" ? "live" : "tombstone",
+      held: change.held,
+      outboxSeq,
+    };
+    ledger.put(key, entry);
+    if (!unsent) onQueued();
+    return entry;
+  }
+}

@@ -1,0 +1,278 @@
+import { CAPTURE_IN_FLIGHT_MAX, LAGGING_READ_MS_MAX } from "../../topology/limits.ts";
+import type {
+  CacheConnector,
+  CacheEvent,
+  CacheLedger,
+  CacheState,
+  Clock,
+  Ledger,
+} from "../../topology/ports.ts";
+import type { Entry, Key, ValueHash } from "../../topology/version/entry.ts";
+import type { CacheStats } from "../cache-stats.ts";
+import type { DotReserve } from "../dot-reserve.ts";
+import type { KeyLocks } from "../key-locks.ts";
+import type { LocalChanges } from "../local-changes.ts";
+import { DirtyKeys, type Mark } from "./dirty-keys.ts";
+import { isEchoEvent, judge, type Verdict } from "./judge.ts";
+
+/** What {@link Capture} needs of its site. */
+export interface CaptureParts {
+  readonly ledger: Ledger;
+  readonly rows: CacheLedger;
+  readonly connector: CacheConnector;
+  readonly locks: KeyLocks;
+  readonly dirty: DirtyKeys;
+  readonly changes: LocalChanges;
+  readonly dots: DotReserve;
+  readonly stats: CacheStats;
+  readonly clock: Clock;
+  readonly hash: (value: Uint8Array) => ValueHash;
+  readonly expirySlackMs: number;
+  readonly invalidate: boolean;
+  /** Number of the listener that is registered now. */
+  readonly listener: () => number;
+  /** Something may have been missed: the cache falls into a gap, for this reason. */
+  readonly onGap: (reason: string) => void;
+  /** A scan's absence, confirmed by a read: the scan judges it. */
+  readonly onAbsence: (key: Key) => void;
+  /** The cache or the ledger fails: shown in status, tried again. */
+  readonly onFailure: (error: unknown) => void;
+}
+
+/**
+ * Turns dirty keys into versions. Level-triggered: an event only says which key to look at, so events may be lost, doubled
+ * or late, and a hot key conflates by itself.
+ */
+export class Capture {
+  readonly #parts: CaptureParts;
+  readonly #inFlight = new Set<Key>();
+  #running = false;
+  /** Keys that wait for their next read. */
+  #deferred = 0;
+  #failures = 0;
+  #idle: Array<() => void> = [];
+
+  constructor(parts: CaptureParts) {
+    this.#parts = parts;
+  }
+
+  /** Keys that are dirty, being read or waiting for their next read. */
+  get pending(): number {
+    return this.#parts.dirty.size + this.#inFlight.size + this.#deferred;
+  }
+
+  /** Starts or goes on capturing; marks gather meanwhile. */
+  start(): void {
+    this.#running = true;
+    this.#pump();
+  }
+
+  /** Takes no further key; resolves when what is in flight has ended. */
+  async stop(): Promise<void> {
+    this.#running = false;
+    while (this.#inFlight.size > 0) {
+      await new Promise<void>((resolve) => this.#idle.push(resolve));
+    }
+  }
+
+  /** Resolves when nothing is dirty any more (or capture was stopped). */
+  async drained(): Promise<void> {
+    while (this.#running && this.pending > 0) {
+      await new Promise<void>((resolve) => this.#idle.push(resolve));
+    }
+  }
+
+  /** Marks a key by a listener's event. Never blocks. */
+  onEvent(event: CacheEvent): void {
+    const { dirty, rows, stats, onGap } = this.#parts;
+    stats.events += 1;
+    if (this.#isKnown(event, rows.get(event.key))) return;
+    if (!dirty.markEvent(event)) onGap("more dirty keys than the bound");
+    this.#pump();
+  }
+
+  /** Marks a key that a scan found different. False: the bound is reached, wait for {@link drained}. */
+  onScanned(key: Key, gapStart: number): boolean {
+    const fits = this.#parts.dirty.markScan(key, gapStart);
+    this.#pump();
+    return fits;
+  }
+
+  /** An event of the very token that the ledger has, already seen by this listener: nothing to do. */
+  #isKnown(event: CacheEvent, entry: Entry | undefined): boolean {
+    const { dirty, listener } = this.#parts;
+    return (
+      event.token !== undefined &&
+      event.token !== 0n &&
+      entry?.held?.token === event.token &&
+      entry.held.seenBy === listener() &&
+      dirty.peek(event.key) === undefined &&
+      !this.#inFlight.has(event.key)
+    );
+  }
+
+  #pump(): void {
+    const { dirty } = this.#parts;
+    while (this.#running && this.#inFlight.size < CAPTURE_IN_FLIGHT_MAX) {
+      const next = dirty.takeNext((key) => this.#inFlight.has(key));
+      if (next === undefined) break;
+      const [key, mark] = next;
+      this.#inFlight.add(key);
+      void this.#captureOne(key, mark);
+    }
+    if (this.#inFlight.size === 0 || this.pending === 0) {
+      const idle = this.#idle;
+      this.#idle = [];
+      for (const wake of idle) wake();
+    }
+  }
+
+  async #captureOne(key: Key, mark: Mark): Promise<void> {
+    const { locks, dots, onFailure } = this.#parts;
+    try {
+      if (!dots.mayDraw) await dots.ready();
+      await locks.run(key, () => this.capture(key, mark));
+      this.#failures = 0;
+    } catch (error) {
+      onFailure(error);
+      this.#failures += 1;
+      this.#defer(key, mark, Math.min(2 ** Math.min(this.#failures, 10), 1_000));
+    } finally {
+      this.#inFlight.delete(key);
+      this.#pump();
+    }
+  }
+
+  /** Captures one key, whose lock the caller holds. Resolves when what it changed is committed. */
+  async capture(key: Key, mark: Mark): Promise<void> {
+    const { ledger, rows, stats, listener } = this.#parts;
+    const entry = rows.get(key);
+    const held = entry?.held;
+    if (entry !== undefined && held !== undefined && entry.presence === "live") {
+      if (isEchoEvent(held, mark, listener())) {
+        stats.echoesByEvent += 1;
+        rows.put(key, { ...entry, held: { ...held, token: mark.token } });
+        return;
+      }
+      if (mark.token !== undefined && mark.token !== 0n && held.token === mark.token) {
+        if (held.seenBy !== listener()) {
+          rows.put(key, { ...entry, held: { ...held, seenBy: listener() } });
+        }
+        return;
+      }
+    } else if (mark.cause === "removed" && entry?.presence !== "absent") {
+      // Our own remove, or one of a key that was not here.
+      return;
+    }
+    const verdict = await this.#read(key, mark, entry);
+    if (await this.#settle(key, mark, entry, verdict)) await ledger.commit();
+  }
+
+  async #read(key: Key, mark: Mark, entry: Entry | undefined): Promise<[Verdict, Read]> {
+    const { connector, stats, hash, clock, listener, expirySlackMs, invalidate } = this.#parts;
+    stats.captureReads += 1;
+    const state = await connector.read(key);
+    const read = { state, hash: state === undefined ? "" : hash(state.value) };
+    const verdict = judge({
+      entry,
+      mark,
+      ...read,
+      now: clock.now(),
+      listener: listener(),
+      expirySlackMs,
+      invalidate,
+    });
+    return [verdict, read];
+  }
+
+  /** Stages what the verdict says; true if something is to be committed before the key's lock is given up. */
+  async #settle(
+    key: Key,
+    mark: Mark,
+    entry: Entry | undefined,
+    [verdict, { state, hash }]: [Verdict, Read],
+  ): Promise<boolean> {
+    const { changes, rows, stats } = this.#parts;
+    switch (verdict.is) {
+      case "same":
+        return false;
+      case "unsettled":
+        stats.laggingReads += 1;
+        this.#readAgain(key, mark);
+        return false;
+      case "token":
+        if (entry?.held === undefined || state === undefined) return false;
+        stats.echoesByRead += 1;
+        rows.put(key, {
+          ...entry,
+          held: { ...entry.held, token: state.token, seenBy: verdict.seenBy },
+        });
+        return false;
+      case "put":
+        if (state === undefined) return false;
+        changes.put(key, entry, state, hash, {
+          at: dateOf(mark, state),
+          seenBy: verdict.seenBy,
+        });
+        return true;
+      case "load":
+        if (entry === undefined || state === undefined) return false;
+        rows.put(key, {
+          ...entry,
+          presence: "live",
+          held: {
+            hash,
+            token: state.token,
+            seenBy: verdict.seenBy,
+            expiresAt: state.expiresAt,
+            maxIdleMs: state.maxIdleMs,
+          },
+        });
+        return true;
+      case "remove":
+        changes.remove(key, entry, mark.gapStart);
+        return true;
+      case "expired":
+        if (entry === undefined) return false;
+        stats.expired += 1;
+        rows.put(key, { ...entry, presence: "tombstone", held: undefined });
+        return true;
+      case "absence":
+        this.#parts.onAbsence(key);
+        return false;
+    }
+  }
+
+  /** A replica lagged, or the reason of an absence is still under way: read again, with back-off, for a bounded time. */
+  #readAgain(key: Key, mark: Mark): void {
+    const delay = 2 ** mark.attempts * 4;
+    if (delay * 2 > LAGGING_READ_MS_MAX) {
+      this.#parts.onGap("a key's read did not fit its events");
+      return;
+    }
+    this.#defer(key, mark, delay);
+  }
+
+  #defer(key: Key, mark: Mark, delayMs: number): void {
+    this.#deferred += 1;
+    this.#parts.clock.after(delayMs, () => {
+      this.#deferred -= 1;
+      this.#parts.dirty.putBack(key, mark);
+      this.#pump();
+    });
+  }
+}
+
+interface Read {
+  readonly state: CacheState | undefined;
+  readonly hash: ValueHash;
+}
+
+/**
+ * The time that conflict policies compare: for a change that a live listener reported undefined (its dot's own), for one
+ * that a scan found the entry's own time where the metadata has it, else the start of the gap.
+ */
+function dateOf(mark: Mark, state: CacheState): number | undefined {
+  if (mark.gapStart === undefined) return undefined;
+  return state.createdAt > 0 ? state.createdAt : mark.gapStart;
+}

@@ -1,0 +1,114 @@
+import type { CacheEvent } from "../../topology/ports.ts";
+import type { Key, ValueHash } from "../../topology/version/entry.ts";
+
+/** Why a key is to be read again, with what is known of the newest event. */
+export interface Mark {
+  readonly cause: "created" | "modified" | "removed" | "expired" | "scan";
+  /** Token of the newest event; undefined for removed and for a scan. */
+  readonly token: bigint | undefined;
+  readonly hash: ValueHash | undefined;
+  /** Events that this mark stands for: only a mark of one event can be an echo by itself. */
+  readonly events: number;
+  /** One of them was reported after a re-run by the server. */
+  readonly retried: boolean;
+  /** For a scan: when the gap started, ms since the epoch; a change found by it is dated by the entry or by this. */
+  readonly gapStart: number | undefined;
+  /** How often this key was read for the mark without an answer that fits. */
+  readonly attempts: number;
+}
+
+/**
+ * The keys that may differ from the ledger, each once, in the order of their first mark. Bounded: a mark beyond the bound
+ * is refused, and its cache falls into a gap (I12).
+ */
+export class DirtyKeys {
+  readonly #marks = new Map<Key, Mark>();
+  readonly #bound: number;
+  readonly #waiting = new Map<Key, (mark: Mark) => void>();
+
+  constructor(bound: number) {
+    this.#bound = bound;
+  }
+
+  get size(): number {
+    return this.#marks.size;
+  }
+
+  /** Marks a key by an event; the latest event's token replaces earlier ones. False: the bound is reached. */
+  markEvent(event: CacheEvent): boolean {
+    const before = this.#marks.get(event.key);
+    return this.#set(event.key, {
+      cause: event.cause,
+      token: event.token,
+      hash: event.hash,
+      events: (before?.events ?? 0) + 1,
+      retried: event.retried || (before?.retried ?? false),
+      gapStart: undefined,
+      attempts: 0,
+    });
+  }
+
+  /** Marks a key found by a scan; a mark by an event that is there already says more and stays. */
+  markScan(key: Key, gapStart: number): boolean {
+    if (this.#marks.has(key)) return true;
+    return this.#set(key, {
+      cause: "scan",
+      token: undefined,
+      hash: undefined,
+      events: 0,
+      retried: false,
+      gapStart,
+      attempts: 0,
+    });
+  }
+
+  /** Puts back a mark whose read did not settle it, unless a newer one came meanwhile. */
+  putBack(key: Key, mark: Mark): void {
+    if (!this.#marks.has(key)) this.#set(key, { ...mark, attempts: mark.attempts + 1 });
+  }
+
+  /** Takes the mark of one key, if it has one. */
+  take(key: Key): Mark | undefined {
+    const mark = this.#marks.get(key);
+    if (mark !== undefined) this.#marks.delete(key);
+    return mark;
+  }
+
+  /** The mark of one key without taking it. */
+  peek(key: Key): Mark | undefined {
+    return this.#marks.get(key);
+  }
+
+  /** Takes the oldest key that `busy` does not hold. */
+  takeNext(busy: (key: Key) => boolean): [Key, Mark] | undefined {
+    for (const [key, mark] of this.#marks) {
+      if (busy(key)) continue;
+      this.#marks.delete(key);
+      return [key, mark];
+    }
+    return undefined;
+  }
+
+  /** Calls `onMark` at the next mark of `key`; the returned function stops waiting. */
+  awaitMark(key: Key, onMark: (mark: Mark) => void): () => void {
+    this.#waiting.set(key, onMark);
+    return () => {
+      if (this.#waiting.get(key) === onMark) this.#waiting.delete(key);
+    };
+  }
+
+  clear(): void {
+    this.#marks.clear();
+  }
+
+  #set(key: Key, mark: Mark): boolean {
+    if (this.#marks.size >= this.#bound && !this.#marks.has(key)) return false;
+    this.#marks.set(key, mark);
+    const waiting = this.#waiting.get(key);
+    if (waiting !== undefined) {
+      this.#waiting.delete(key);
+      waiting(mark);
+    }
+    return true;
+  }
+}

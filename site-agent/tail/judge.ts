@@ -1,0 +1,112 @@
+import type { CacheState } from "../../topology/ports.ts";
+import type { Entry, Held, ValueHash } from "../../topology/version/entry.ts";
+import type { Mark } from "./dirty-keys.ts";
+
+/** What a read of one key says beside the ledger's row and the mark that asked for it. */
+export type Verdict =
+  /** The ledger has it already. */
+  | { readonly is: "same" }
+  /** The answer is older than the event, or the reason of an absence is not known yet: read again. */
+  | { readonly is: "unsettled" }
+  /** The state is the one that the ledger expects; its token is now known. */
+  | { readonly is: "token"; readonly seenBy: number }
+  /** A local change: it gets a version. */
+  | { readonly is: "put"; readonly seenBy: number }
+  /** `invalidate` only: a copy was loaded, which is no change. */
+  | { readonly is: "load"; readonly seenBy: number }
+  | { readonly is: "remove" }
+  /** Gone by its own expiry: versions stay, nothing is published. */
+  | { readonly is: "expired" }
+  /** Gone, and nothing says why: never a remove by itself (design section 7). */
+  | { readonly is: "absence" };
+
+/** All that {@link judge} looks at; pure data. */
+export interface Evidence {
+  readonly entry: Entry | undefined;
+  readonly mark: Mark;
+  /** undefined: the key is missing. */
+  readonly state: CacheState | undefined;
+  /** Hash of the state's value; "" when it is missing. */
+  readonly hash: ValueHash;
+  /** ms since the epoch. */
+  readonly now: number;
+  /** Number of the listener that is registered now. */
+  readonly listener: number;
+  /** How far an absence may lie from the ledger's expiry and still be that expiry: maxClockSkew + 2 s. */
+  readonly expirySlackMs: number;
+  readonly invalidate: boolean;
+}
+
+/** Metadata floors a lifespan to seconds, so equal expiries may be read up to this far apart. */
+export const EXPIRY_TOLERANCE_MS = 1_000;
+
+/** Whether two expiries are the same write's, as far as metadata can tell. */
+export function sameExpiry(
+  a: { expiresAt: number; maxIdleMs: number },
+  b: { expiresAt: number; maxIdleMs: number },
+): boolean {
+  if ((a.expiresAt === 0) !== (b.expiresAt === 0)) return false;
+  if (Math.abs(a.expiresAt - b.expiresAt) > EXPIRY_TOLERANCE_MS + 50) return false;
+  return Math.abs(a.maxIdleMs - b.maxIdleMs) < 1_000;
+}
+
+/**
+ * Whether an event alone shows that the token which a committed apply left unknown is this event's: it has the hash, it is
+ * the only event since, it is no re-run, and the event of the state that was replaced had been seen, so that the next one
+ * is ours (design section 3.9).
+ */
+export function isEchoEvent(held: Held | undefined, mark: Mark, listener: number): boolean {
+  return (
+    held !== undefined &&
+    held.token === undefined &&
+    held.seenBy === listener &&
+    mark.events === 1 &&
+    !mark.retried &&
+    mark.token !== undefined &&
+    mark.token !== 0n &&
+    mark.hash === held.hash
+  );
+}
+
+/** Decides what a read means. Total: every combination has an answer. */
+export function judge(evidence: Evidence): Verdict {
+  return evidence.state === undefined
+    ? judgeMissing(evidence)
+    : judgePresent(evidence, evidence.state);
+}
+
+function judgeMissing({ entry, mark, now, expirySlackMs, invalidate }: Evidence): Verdict {
+  // A remove of a key that was not here still emits an event: it changed nothing.
+  if (entry === undefined || entry.presence === "tombstone") return { is: "same" };
+  if (entry.presence === "absent") {
+    return mark.cause === "removed" && !invalidate ? { is: "remove" } : { is: "same" };
+  }
+  const held = entry.held;
+  if (mark.cause === "removed") return { is: "remove" };
+  if (mark.cause === "expired") return { is: "expired" };
+  if (held !== undefined && held.expiresAt > 0 && now >= held.expiresAt - expirySlackMs) {
+    return { is: "expired" };
+  }
+  return mark.cause === "scan" ? { is: "absence" } : { is: "unsettled" };
+}
+
+function judgePresent(evidence: Evidence, state: CacheState): Verdict {
+  const { entry, mark, hash, listener, invalidate } = evidence;
+  const seenBy = mark.token === state.token ? listener : 0;
+  const held = entry?.presence === "live" ? entry.held : undefined;
+  if (held === undefined) {
+    return invalidate && entry?.presence === "absent" ? { is: "load", seenBy } : { is: "put", seenBy };
+  }
+  const equalState = hash === held.hash && sameExpiry(state, held);
+  if (state.token === 0n) {
+    // No token at all: value, expiry and nothing else can tell.
+    return equalState ? { is: "same" } : { is: "put", seenBy: 0 };
+  }
+  if (held.token === state.token) {
+    // The event was of another write: its answer came from a replica that lags, or an event of it is still to come.
+    if (mark.token !== undefined && mark.token !== state.token) return { is: "unsettled" };
+    return mark.cause === "removed" || mark.cause === "expired" ? { is: "unsettled" } : { is: "same" };
+  }
+  if (held.token === undefined && equalState) return { is: "token", seenBy };
+  return { is: "put", seenBy };
+}
