@@ -1,0 +1,63 @@
+import { jetstream } from "@nats-io/jetstream";
+import { Kvm } from "@nats-io/kv";
+import { siteBucket } from "../../topology/names.ts";
+import type { LeaseStore } from "../../topology/ports.ts";
+import { AckedPublisher, RefusedError } from "./acked-publisher.ts";
+import type { NatsLink } from "./connect.ts";
+import { ApiErrorCode, linkError } from "./nats-error.ts";
+import { lastRecord } from "./site-log.ts";
+
+/**
+ * {@link LeaseStore}: key `lease` in the key-value bucket `isthmus_SITE`.
+ *
+ * It reads from the leader and checks who confirmed a write, which the client's KV does not do; `nats kv get` reads it.
+ */
+export class NatsLeaseStore implements LeaseStore {
+  readonly #link: NatsLink;
+  readonly #stream: string;
+  readonly #subject: string;
+  readonly #publisher: AckedPublisher;
+
+  /** The bucket must exist: {@link openLeaseStore}. */
+  constructor(link: NatsLink) {
+    const bucket = siteBucket(link.settings.site);
+    this.#link = link;
+    this.#stream = `KV_${bucket}`;
+    this.#subject = `$KV.${bucket}.lease`;
+    this.#publisher = new AckedPublisher(link, this.#stream);
+  }
+
+  async read(): Promise<{ value: Uint8Array; revision: number } | undefined> {
+    const doing = `read the lease in ${this.#stream}`;
+    this.#link.assertConnected(doing);
+    try {
+      const found = await lastRecord(await this.#link.manager(), this.#stream, this.#subject);
+      return found === undefined ? undefined : { value: found.payload, revision: found.seq };
+    } catch (error) {
+      throw linkError(error, doing);
+    }
+  }
+
+  async write(value: Uint8Array, expectedRevision: number): Promise<number | undefined> {
+    try {
+      const expected = { lastSubjectSeq: expectedRevision };
+      return (await this.#publisher.publish(this.#subject, value, expected)).seq;
+    } catch (error) {
+      const lost = error instanceof RefusedError && error.number === ApiErrorCode.WrongLastSequence;
+      if (lost) return undefined;
+      throw error;
+    }
+  }
+}
+
+/** Makes the site's bucket if there is none. @throws NatsUnreachable */
+export async function openLeaseStore(link: NatsLink, replicas: number): Promise<NatsLeaseStore> {
+  const bucket = siteBucket(link.settings.site);
+  link.assertConnected(`open the bucket ${bucket}`);
+  try {
+    await new Kvm(jetstream(link.nc)).create(bucket, { history: 1, replicas, allow_direct: false });
+  } catch (error) {
+    throw linkError(error, `open the bucket ${bucket}`);
+  }
+  return new NatsLeaseStore(link);
+}

@@ -1,0 +1,155 @@
+import { DiscardPolicy, RetentionPolicy, StorageType } from "@nats-io/jetstream";
+import type { JetStreamManager, StreamInfo } from "@nats-io/jetstream";
+import { nanos } from "@nats-io/nats-core";
+import { LOG_DUPLICATE_WINDOW_MS } from "../../topology/limits.ts";
+import { logStream, logSubjects } from "../../topology/names.ts";
+import type { LogState, PublishAck, SiteLog, StoredMessage } from "../../topology/ports.ts";
+import { AckedPublisher } from "./acked-publisher.ts";
+import type { NatsLink } from "./connect.ts";
+import { ApiErrorCode, isApiError, linkError } from "./nats-error.ts";
+
+/** How much a log, and each mirror of it, may hold. */
+export interface LogLimits {
+  readonly maxAgeMs: number;
+  readonly maxBytes: number;
+  /** Copies within the site's own NATS cluster: 1, or 3 on an R3 cluster. */
+  readonly replicas: number;
+}
+
+/** {@link SiteLog} in the site's own JetStream domain. */
+export class NatsSiteLog implements SiteLog {
+  readonly #link: NatsLink;
+  readonly #limits: LogLimits;
+  readonly #stream: string;
+  readonly #publisher: AckedPublisher;
+
+  constructor(link: NatsLink, limits: LogLimits) {
+    this.#link = link;
+    this.#limits = limits;
+    this.#stream = logStream(link.settings.site);
+    this.#publisher = new AckedPublisher(link, this.#stream);
+  }
+
+  async state(): Promise<LogState | undefined> {
+    const info = await this.#call("read the state of", (manager) => infoOf(manager, this.#stream));
+    return info === undefined ? undefined : logState(info);
+  }
+
+  async publish(
+    subject: string,
+    payload: Uint8Array,
+    msgId: string,
+    signal: AbortSignal,
+  ): Promise<PublishAck> {
+    return this.#publisher.publish(subject, payload, { msgId }, signal);
+  }
+
+  async last(subject: string): Promise<StoredMessage | undefined> {
+    return this.#call("read from", (manager) => lastRecord(manager, this.#stream, subject));
+  }
+
+  async recreate(): Promise<LogState> {
+    return this.#call("make", async (manager) => {
+      await deleteStream(manager, this.#stream);
+      return logState(await manager.streams.add(this.#config()));
+    });
+  }
+
+  /** Gives an existing log the limits of the file; what is beyond them is trimmed by the server. @throws NatsUnreachable, LogRefused */
+  async applyLimits(): Promise<void> {
+    await this.#call("set the limits of", async (manager) => {
+      if ((await infoOf(manager, this.#stream)) === undefined) return;
+      await manager.streams.update(this.#stream, this.#config());
+    });
+  }
+
+  #config(): {
+    name: string;
+    subjects: string[];
+    storage: StorageType;
+    retention: RetentionPolicy;
+    discard: DiscardPolicy;
+    max_age: number;
+    max_bytes: number;
+    duplicate_window: number;
+    num_replicas: number;
+    allow_direct: boolean;
+    description: string;
+  } {
+    const { site } = this.#link.settings;
+    const { maxAgeMs, maxBytes, replicas } = this.#limits;
+    return {
+      name: this.#stream,
+      description: `Isthmus: what was captured at ${site}`,
+      subjects: [logSubjects(site)],
+      storage: StorageType.File,
+      retention: RetentionPolicy.Limits,
+      // Beyond the limits the oldest goes, and whoever had not read it has a gap; refusing would stop every target for one
+      // that is away.
+      discard: DiscardPolicy.Old,
+      max_age: nanos(maxAgeMs),
+      max_bytes: maxBytes,
+      duplicate_window: nanos(Math.min(LOG_DUPLICATE_WINDOW_MS, maxAgeMs)),
+      num_replicas: replicas,
+      // A direct read may come from a replica that lags.
+      allow_direct: false,
+    };
+  }
+
+  async #call<T>(doing: string, fn: (manager: JetStreamManager) => Promise<T>): Promise<T> {
+    const what = `${doing} the log ${this.#stream}`;
+    this.#link.assertConnected(what);
+    try {
+      return await fn(await this.#link.manager());
+    } catch (error) {
+      throw linkError(error, what);
+    }
+  }
+}
+
+/** A stream's state as the server's leader knows it; undefined: there is no such stream. */
+export async function infoOf(
+  manager: JetStreamManager,
+  stream: string,
+): Promise<StreamInfo | undefined> {
+  try {
+    return await manager.streams.info(stream);
+  } catch (error) {
+    if (isApiError(error, ApiErrorCode.StreamNotFound)) return undefined;
+    throw error;
+  }
+}
+
+/** Deletes a stream; a missing one is fine. */
+export async function deleteStream(manager: JetStreamManager, stream: string): Promise<void> {
+  try {
+    await manager.streams.delete(stream);
+  } catch (error) {
+    if (!isApiError(error, ApiErrorCode.StreamNotFound)) throw error;
+  }
+}
+
+/** A subject's newest record, from the leader; undefined: none, or no stream. */
+export async function lastRecord(
+  manager: JetStreamManager,
+  stream: string,
+  subject: string,
+): Promise<StoredMessage | undefined> {
+  try {
+    const found = await manager.streams.getMessage(stream, { last_by_subj: subject });
+    if (found === null) return undefined;
+    const { seq, data } = found;
+    return { seq, subject: found.subject, payload: data, storedAtMs: found.time.getTime() };
+  } catch (error) {
+    if (isApiError(error, ApiErrorCode.NoMessage)) return undefined;
+    if (isApiError(error, ApiErrorCode.StreamNotFound)) return undefined;
+    throw error;
+  }
+}
+
+/** The part of a stream's state that the ports speak of. */
+export const logState = (info: StreamInfo): LogState => ({
+  created: info.created,
+  firstSeq: info.state.first_seq,
+  lastSeq: info.state.last_seq,
+});
