@@ -1,6 +1,7 @@
 import type { SiteName } from "../names.ts";
 import { covers, coversAll, joinContexts } from "./context.ts";
 import type { Context, Dot, Sibling } from "./entry.ts";
+import type { Shown } from "./show.ts";
 
 /** What the sites announced about one cache. */
 export interface Announced {
@@ -49,21 +50,20 @@ export function roundIsOver(round: TombstoneRound, announced: Announced): boolea
 }
 
 /**
- * Whether a key that shows nothing goes in this round, once it is over. A version that came later than the round's begin
- * is not covered, so a key that changed meanwhile stays. A put goes only when it has expired at every site: `expiredBefore`
- * is this site's time minus `maxClockSkew` and 2 s. One that only sat idle stays: another site may have seen it used.
+ * Whether a key that holds nothing goes in this round, once it is over; `shows` is what its siblings show. A version that
+ * came after the round's begin is not covered, so a key that changed meanwhile stays. An expired put goes only when it has
+ * expired at every site: `expiredBefore` is this site's time minus `maxClockSkew` and 2 s. One that only sat idle stays:
+ * another site may have seen it used.
  */
 export function dropsInRound(
   round: TombstoneRound,
   siblings: readonly Sibling[],
+  shows: Shown,
   expiredBefore: number,
 ): boolean {
-  const outvoted = siblings.some((s) => s.kind === "remove");
-  return siblings.every((s) => {
-    if (!covers(round.level, s.author, s.dot)) return false;
-    if (s.kind === "remove" || outvoted) return true;
-    return s.expiresAt !== 0 && s.expiresAt + s.offsetMs < expiredBefore;
-  });
+  if (!siblings.every((s) => covers(round.level, s.author, s.dot))) return false;
+  if (shows === undefined || shows.kind === "remove") return true;
+  return shows.expiresAt !== 0 && shows.expiresAt + shows.offsetMs < expiredBefore;
 }
 
 /**
