@@ -2,6 +2,7 @@ import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
 import { closeSync, openSync, readFileSync } from "node:fs";
+import type { Duplex } from "node:stream";
 import { setTimeout as sleep } from "node:timers/promises";
 
 /** How often a starting server is asked whether it is ready: short against the 40 ms that nats-server takes. */
@@ -66,8 +67,8 @@ export class ServerProcess implements AsyncDisposable {
   async untilReady(ready: () => Promise<boolean>, timeoutMs: number): Promise<void> {
     const deadline = performance.now() + timeoutMs;
     while (!(await ready())) {
-      if (!this.alive) throw this.#fault("ended while it started");
-      if (performance.now() > deadline) throw this.#fault(`is not ready after ${timeoutMs} ms`);
+      if (!this.alive) throw this.fault("ended while it started");
+      if (performance.now() > deadline) throw this.fault(`is not ready after ${timeoutMs} ms`);
       await sleep(READY_POLL_MS);
     }
   }
@@ -94,19 +95,20 @@ export class ServerProcess implements AsyncDisposable {
     this.#child.kill(signal);
   }
 
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.stop();
-  }
-
-  #fault(what: string): Error {
+  /** An error that says what happened to this server and holds the end of its log. */
+  fault(what: string): Error {
     const tail = this.log().split("\n").slice(-30).join("\n");
     return new Error(`${this.#name} ${what}; its log (${this.logFile}) ends:\n${tail}`);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
   }
 }
 
 /** Resolves with true when a connection's first bytes satisfy `enough`, false on any failure. */
 export async function answers(
-  connect: () => import("node:stream").Duplex,
+  connect: () => Duplex,
   enough: (bytes: Buffer) => boolean,
   timeoutMs: number,
 ): Promise<boolean> {

@@ -1,0 +1,161 @@
+import { STORE_PASSWORD } from "./certificates.ts";
+import type { Certificates } from "./certificates.ts";
+
+/** One cache of a server; a distributed, statistics-keeping x-protostream cache unless it says otherwise. */
+export interface CacheOptions {
+  /** Storage type, for example `application/octet-stream`; `application/x-java-object` is object storage. */
+  readonly mediaType?: string;
+  readonly kind?: "distributed" | "replicated" | "local";
+  readonly statistics?: boolean;
+  /** Entries beyond this many are evicted. */
+  readonly maxCount?: number;
+  /** Defaults of the cache, in ms, and how often expired entries are reaped, in ms. */
+  readonly lifespanMs?: number;
+  readonly maxIdleMs?: number;
+  readonly expirationIntervalMs?: number;
+}
+
+/** SASL mechanisms that the server is set up for. */
+export type SaslMechanism =
+  | "PLAIN"
+  | "DIGEST-MD5"
+  | "SCRAM-SHA-256"
+  | "SCRAM-SHA-384"
+  | "SCRAM-SHA-512"
+  | "EXTERNAL"
+  | "OAUTHBEARER";
+
+/** How a server asks who its clients are. */
+export interface AuthOptions {
+  readonly mechanisms: readonly SaslMechanism[];
+  /** Passwords by user name; each user is an administrator. */
+  readonly users?: Readonly<Record<string, string>>;
+  /** For OAUTHBEARER: signed tokens (RS256) with this issuer, audience and public key (PEM, SPKI). */
+  readonly token?: {
+    readonly issuer: string;
+    readonly audience: string;
+    readonly publicKey: string;
+  };
+}
+
+/** All that {@link infinispanXml} says about a server. */
+export interface InfinispanConfig {
+  readonly clusterName: string;
+  readonly nodeName: string;
+  readonly port: number;
+  readonly clusterPort: number;
+  /** Cluster ports of all nodes, this one among them. */
+  readonly members: readonly number[];
+  readonly caches: Readonly<Record<string, CacheOptions>>;
+  readonly auth?: AuthOptions | undefined;
+  readonly certificates?: Certificates | undefined;
+  /** Each of the first entries of a cluster-wide topology is advertised to clients at this address instead of the node's own. */
+  readonly advertise?: { readonly host: string; readonly port: number } | undefined;
+}
+
+const escape = (text: string | number) =>
+  String(text).replaceAll("&", "&amp;").replaceAll("<", "&lt;").replaceAll('"', "&quot;");
+
+/** Attributes in XML, without those that are undefined. */
+function attributes(values: Record<string, string | number | boolean | undefined>): string {
+  return Object.entries(values)
+    .filter(([, value]) => value !== undefined)
+    .map(([name, value]) => ` ${name}="${escape(String(value))}"`)
+    .join("");
+}
+
+function cacheXml(name: string, cache: CacheOptions): string {
+  const kind = `${cache.kind ?? "distributed"}-cache`;
+  const mode = cache.kind === "local" ? undefined : "SYNC";
+  const expiration = {
+    lifespan: cache.lifespanMs,
+    "max-idle": cache.maxIdleMs,
+    interval: cache.expirationIntervalMs,
+  };
+  const memory =
+    cache.maxCount === undefined
+      ? ""
+      : `<memory max-count="${cache.maxCount}" when-full="REMOVE"/>`;
+  return `<${kind}${attributes({ name, mode, statistics: cache.statistics ?? true })}>
+      <encoding media-type="${escape(cache.mediaType ?? "application/x-protostream")}"/>
+      <expiration${attributes(expiration)}/>
+      ${memory}
+    </${kind}>`;
+}
+
+function realmXml(auth: AuthOptions | undefined, certificates: Certificates | undefined): string {
+  const store = (path: string) => attributes({ path, password: STORE_PASSWORD });
+  const identities =
+    certificates === undefined
+      ? ""
+      : `<server-identities><ssl>
+          <keystore${store(certificates.serverStore)}/>
+          <truststore${store(certificates.trustStore)}/>
+        </ssl></server-identities>`;
+  const token =
+    auth?.token === undefined
+      ? ""
+      : `<token-realm name="token" principal-claim="sub"><jwt${attributes({
+          issuer: auth.token.issuer,
+          audience: auth.token.audience,
+          "public-key": auth.token.publicKey.trim(),
+        })}/></token-realm>`;
+  const external = auth?.mechanisms.includes("EXTERNAL") ? "<truststore-realm/>" : "";
+  const users =
+    auth?.users === undefined
+      ? ""
+      : `<properties-realm groups-attribute="Roles">
+          <user-properties path="users.properties" plain-text="true"/>
+          <group-properties path="groups.properties"/>
+        </properties-realm>`;
+  return `<security-realm name="default">${identities}${token}${external}${users}</security-realm>`;
+}
+
+function endpointXml(config: InfinispanConfig): string {
+  const { auth, certificates, advertise } = config;
+  const secured = auth !== undefined || certificates !== undefined;
+  const endpoint = attributes({
+    "socket-binding": "default",
+    "security-realm": secured ? "default" : undefined,
+    "require-ssl-client-auth": auth?.mechanisms.includes("EXTERNAL") ? true : undefined,
+  });
+  const connector = attributes({
+    "external-host": advertise?.host,
+    "external-port": advertise?.port,
+  });
+  const sasl =
+    auth === undefined
+      ? ""
+      : `<authentication><sasl mechanisms="${auth.mechanisms.join(" ")}" server-name="infinispan" qop="auth"/></authentication>`;
+  return `<endpoints><endpoint${endpoint}>
+      <hotrod-connector name="hotrod"${connector}>${sasl}</hotrod-connector>
+      <rest-connector name="rest"/>
+    </endpoint></endpoints>`;
+}
+
+/** The server's `infinispan.xml`: a TCP stack on loopback, its caches, one endpoint. */
+export function infinispanXml(config: InfinispanConfig): string {
+  const hosts = config.members.map((port) => `127.0.0.1[${port}]`).join(",");
+  const caches = Object.entries(config.caches).map(([name, cache]) => cacheXml(name, cache));
+  return `<infinispan xmlns="urn:infinispan:config:16.0">
+  <jgroups>
+    <stack name="loopback" extends="tcp">
+      <TCP bind_addr="127.0.0.1" bind_port="${config.clusterPort}" port_range="0"/>
+      <TCPPING initial_hosts="${hosts}" port_range="0" stack.combine="REPLACE" stack.position="MPING"/>
+    </stack>
+  </jgroups>
+  <cache-container name="default" statistics="true">
+    <transport cluster="${escape(config.clusterName)}" stack="loopback" node-name="${escape(config.nodeName)}"/>
+    ${caches.join("\n    ")}
+  </cache-container>
+  <server xmlns="urn:infinispan:server:16.0">
+    <interfaces><interface name="public"><inet-address value="127.0.0.1"/></interface></interfaces>
+    <socket-bindings default-interface="public" port-offset="0">
+      <socket-binding name="default" port="${config.port}"/>
+    </socket-bindings>
+    <security><security-realms>${realmXml(config.auth, config.certificates)}</security-realms></security>
+    ${endpointXml(config)}
+  </server>
+</infinispan>
+`;
+}

@@ -1,0 +1,209 @@
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { connect } from "node:net";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { connect as connectTls } from "node:tls";
+import { makeCertificates } from "./certificates.ts";
+import type { Certificates } from "./certificates.ts";
+import { freePorts } from "./free-ports.ts";
+import { infinispanXml } from "./infinispan-config.ts";
+import type { AuthOptions, CacheOptions } from "./infinispan-config.ts";
+import { ServerProcess, answers } from "./server-process.ts";
+import { which } from "./which.ts";
+
+/** How long a server may take to answer; it takes about 8 s on two idle cores. */
+const START_MS_MAX = 120_000;
+
+/** Heap that suffices for a test's caches, in MiB. */
+const HEAP_MIB = 512;
+
+/** What a server is started with. */
+export interface InfinispanServerOptions {
+  /** The node's name. */
+  readonly name: string;
+  /** The cluster's name; `name` by default. */
+  readonly clusterName?: string;
+  readonly caches: Readonly<Record<string, CacheOptions>>;
+  /** Without it every client may do everything. */
+  readonly auth?: AuthOptions;
+  /** True: TLS with a trial's own authority, see `certificates`. */
+  readonly tls?: boolean;
+  /** A running server whose cluster this one joins; the cluster's name is taken from it. */
+  readonly joins?: InfinispanServer;
+  readonly heapMib?: number;
+  /** What clients are told this node's address is, for example a proxy's. */
+  readonly advertise?: { readonly host: string; readonly port: number };
+  /** Where configuration and log are kept; a temporary folder, removed at the end, by default. */
+  readonly folder?: string;
+}
+
+/** A real Infinispan server (Hot Rod and REST on one random port of 127.0.0.1); its caches are in memory alone. */
+export class InfinispanServer implements AsyncDisposable {
+  readonly host = "127.0.0.1";
+  readonly port: number;
+  readonly folder: string;
+  readonly clusterName: string;
+  /** Set with `tls: true`. */
+  readonly certificates: Certificates | undefined;
+  readonly #options: InfinispanServerOptions;
+  readonly #clusterPort: number;
+  /** Cluster ports of all nodes that ever belonged to the cluster; shared by all of them. */
+  readonly #members: number[];
+  #process: ServerProcess | undefined;
+
+  private constructor(
+    options: InfinispanServerOptions,
+    folder: string,
+    ports: [number, number],
+    certificates: Certificates | undefined,
+  ) {
+    this.#options = options;
+    this.folder = folder;
+    [this.port, this.#clusterPort] = ports;
+    this.certificates = certificates;
+    this.clusterName = options.joins?.clusterName ?? options.clusterName ?? options.name;
+    this.#members = options.joins === undefined ? [] : options.joins.#members;
+    this.#members.push(this.#clusterPort);
+  }
+
+  /** Resolves once Hot Rod answers and, for a node that joins, the cluster is complete. @throws Error that holds the end of its log. */
+  static async start(options: InfinispanServerOptions): Promise<InfinispanServer> {
+    const ports = (await freePorts(2)) as [number, number];
+    const folder = options.folder ?? mkdtempSync(join(tmpdir(), `isthmus-ispn-${options.name}-`));
+    const certificates = options.tls === true ? await makeCertificates(folder) : undefined;
+    const server = new InfinispanServer(options, folder, ports, certificates);
+    await server.run();
+    return server;
+  }
+
+  /** `host:port` of Hot Rod and REST. */
+  get address(): string {
+    return `${this.host}:${this.port}`;
+  }
+
+  /** The process, for its log and for signals. @throws Error when it was never started. */
+  get process(): ServerProcess {
+    if (this.#process === undefined) throw new Error(`Infinispan ${this.#options.name} is stopped`);
+    return this.#process;
+  }
+
+  /** Starts the server again after `stop` or `kill`, on the same ports; its caches are empty unless another node has them. */
+  async run(): Promise<void> {
+    this.#writeFiles();
+    const { name, heapMib = HEAP_MIB } = this.#options;
+    const logBefore = this.#process === undefined ? 0 : this.#process.log().length;
+    const java = [
+      `-Xmx${heapMib}m`,
+      "-XX:+UseSerialGC",
+      "-XX:+ExitOnOutOfMemoryError",
+      "-Djava.net.preferIPv4Stack=true",
+      "-Djgroups.bind.address=127.0.0.1",
+      "-Djgroups.join_timeout=500",
+      `-Dinfinispan.server.home.path=${this.folder}`,
+      ...["-cp", await which("infinispan"), "org.infinispan.server.Bootstrap"],
+      ...["-s", this.folder, "-c", "infinispan.xml", "-n", name],
+      ...["-l", join(this.folder, "conf", "log4j2.xml")],
+    ];
+    const logFile = join(this.folder, "server.log");
+    const started = ServerProcess.spawn(`Infinispan ${name}`, logFile, await which("java"), java);
+    this.#process = started;
+    try {
+      await started.untilReady(() => this.#answersHotRod(), START_MS_MAX);
+      await started.untilReady(async () => this.#joined(logBefore), START_MS_MAX);
+    } catch (error) {
+      await started.kill();
+      throw error;
+    }
+  }
+
+  /** Ends the server in good order. */
+  async stop(): Promise<void> {
+    await this.#process?.stop();
+  }
+
+  /** Ends the server as a crash would. */
+  async kill(): Promise<void> {
+    await this.#process?.kill();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
+    if (this.#options.folder === undefined) rmSync(this.folder, { recursive: true, force: true });
+  }
+
+  /** Sends the Java client's first frame (PING, version 3.1, no cache); any answer, a refusal too, shows that Hot Rod is up. */
+  async #answersHotRod(): Promise<boolean> {
+    const ping = Buffer.from("a0011f17000001000000", "hex");
+    const open = () => {
+      const socket = this.certificates === undefined ? connect(this.port, this.host) : this.#tls();
+      socket.write(ping);
+      return socket;
+    };
+    // A server whose start failed lets its process live on.
+    const failed = /Exception in thread "main"|ISPN080028/.exec(this.process.log());
+    if (failed !== null) throw this.process.fault("failed to start");
+    return answers(open, (bytes) => bytes[0] === 0xa1, 2000);
+  }
+
+  #tls() {
+    const files = this.certificates as Certificates;
+    return connectTls({
+      host: this.host,
+      port: this.port,
+      ca: readFileSync(files.caFile),
+      cert: readFileSync(files.clientCertFile),
+      key: readFileSync(files.clientKeyFile),
+    });
+  }
+
+  /** True when this node's view of the cluster holds more than itself, if it joined one. */
+  #joined(logBefore: number): boolean {
+    if (this.#options.joins?.process.alive !== true) return true;
+    const views = this.process
+      .log()
+      .slice(logBefore)
+      .matchAll(/new cluster view for channel .*\((\d+)\) \[/g);
+    return [...views].some(([, members]) => Number(members) > 1);
+  }
+
+  #writeFiles(): void {
+    const { name, caches, auth, advertise } = this.#options;
+    // State of an earlier run would make a node wait for members that are gone.
+    rmSync(join(this.folder, "data"), { recursive: true, force: true });
+    const conf = join(this.folder, "conf");
+    mkdirSync(conf, { recursive: true });
+    // The server's class loader wants a folder for extensions.
+    mkdirSync(join(this.folder, "lib"), { recursive: true });
+    const xml = infinispanXml({
+      clusterName: this.clusterName,
+      nodeName: name,
+      port: this.port,
+      clusterPort: this.#clusterPort,
+      members: this.#members,
+      caches,
+      auth,
+      certificates: this.certificates,
+      advertise,
+    });
+    writeFileSync(join(conf, "infinispan.xml"), xml);
+    writeFileSync(join(conf, "log4j2.xml"), LOG4J);
+    const users = Object.entries(auth?.users ?? {});
+    const passwords = users.map(([user, password]) => `${user}=${password}`);
+    writeFileSync(
+      join(conf, "users.properties"),
+      ["#$REALM_NAME=default$", ...passwords, ""].join("\n"),
+    );
+    const groups = users.map(([user]) => `${user}=admin`);
+    writeFileSync(join(conf, "groups.properties"), [...groups, ""].join("\n"));
+  }
+}
+
+const LOG4J = `<Configuration status="WARN" shutdownHook="disable">
+  <Appenders>
+    <Console name="STDOUT"><PatternLayout pattern="%d{HH:mm:ss.SSS} %-5p (%t) [%c] %m%throwable%n"/></Console>
+  </Appenders>
+  <Loggers>
+    <Root level="INFO"><AppenderRef ref="STDOUT"/></Root>
+  </Loggers>
+</Configuration>
+`;
