@@ -64,6 +64,19 @@ export const ErrorCode = {
   /** One key is written locally so often that an arriving version lost its compare-and-set many times in a row. Remedy: none needed, it is tried again. */
   ApplyRaced: "IS2008",
 
+  /** The site's own log acknowledged a sequence that it had acknowledged before: it lost its end, for example by a restored backup. Remedy: none needed; the log gets a new incarnation and the peers a gap, which is repaired. */
+  LogTruncated: "IS2009",
+  /** Another live process has the ledger open. Remedy: stop it; one process serves a site, the message names it. */
+  LedgerHeld: "IS2020",
+  /** The ledger was written by a newer release. Remedy: run that release, or start from an empty directory, which resyncs everything. */
+  LedgerNewer: "IS2021",
+  /** The ledger in the directory belongs to another site. Remedy: correct the directory in the file, or `site`. */
+  LedgerOtherSite: "IS2022",
+  /** The ledger could not be written: the disk is full or broken. Remedy: make room or mend the disk, then restart; nothing that was refused counts as captured. */
+  LedgerBroken: "IS2023",
+  /** A row of the ledger cannot be decoded. Remedy: report it; start from an empty directory, which resyncs everything. */
+  LedgerCorrupt: "IS2024",
+
   /** No NATS server of the site could be reached. Remedy: check `sites.SITE.nats.servers` and that nats-server runs; it is retried until it works. */
   NatsUnreachable: "IS3001",
   /** NATS refused the credentials. Remedy: check `nats.nkeySeedFile`, `nats.credsFile` or the user in the URL. */
@@ -90,6 +103,11 @@ export const ErrorCode = {
   LeaseLost: "IS3012",
   /** A message of another site cannot be read: another version of Isthmus, or not Isthmus at all. Remedy: run the same version at every site. */
   PeerMessageInvalid: "IS3013",
+
+  /** A record in a log has a wire version that this process does not read: the sites run different releases. Remedy: bring both to the same release; the link stops meanwhile and loses nothing. */
+  WireVersionUnknown: "IS3020",
+  /** A record in a log cannot be decoded. Remedy: report it with the record; it is kept as a dead letter. */
+  WireMalformed: "IS3021",
 
   /** A verb or an option that does not exist. Remedy: see `isthmus --help`. */
   UsageUnknown: "IS5001",

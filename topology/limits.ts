@@ -127,3 +127,22 @@ export const CACHE_SCAN_BATCH = 1_000;
 
 /** Attempts of one apply that may lose to local writes of the same key in a row before it goes back to the queue. */
 export const APPLY_RACES_MAX = 16;
+
+/** Mutations in one batch: beyond it a target's window would be filled by one message. */
+export const BATCH_ROWS_MAX = 512;
+
+/** Bytes of records in one batch: below NATS's default `max_payload` of 1 MiB together with one value that goes over it. */
+export const BATCH_BYTES_MAX = 256 * 1024;
+
+/** Longest pause between two tries of something that is tried for ever, ms. */
+export const RETRY_MS_MAX = 5_000;
+
+/** Keys, and share of the live keys, that a scan may find missing and still take for deleted one by one. */
+export const ABSENCES_MAX = 100;
+export const ABSENCES_RATIO_MAX = 0.05;
+
+/** Rows of the ledger that are looked at before others get a turn. */
+export const LEDGER_PAGE_ROWS = 500;
+
+/** Deepest nesting of arrays in a log record: record, batch, mutation, context make 4. */
+export const PLAIN_DEPTH_MAX = 6;

@@ -1,0 +1,83 @@
+import { assert } from "../errors.ts";
+import type { SiteName } from "../names.ts";
+import { dotMs } from "../version/dot.ts";
+import type { Mutation } from "./mutation.ts";
+import { FieldReader, malformed } from "./field-reader.ts";
+import { packPlain, type Plain, unpackPlain } from "./plain-msgpack.ts";
+
+const HASH_BYTES = 16;
+
+/** The sites that contexts and offsets name, each once: they refer to it by index. */
+export class SiteTable {
+  readonly names: SiteName[] = [];
+  readonly #indexes = new Map<SiteName, number>();
+
+  indexOf(site: SiteName): number {
+    const known = this.#indexes.get(site);
+    if (known !== undefined) return known;
+    this.#indexes.set(site, this.names.length);
+    return this.names.push(site) - 1;
+  }
+}
+
+/** A mutation's fields in the order of the schema; a remove ends after `at`. */
+export function mutationFields(mutation: Mutation, sites: SiteTable): Plain {
+  const { key, kind, dot, context, at, hash, expiresAt, maxIdleMs, value } = mutation;
+  const seen: Plain[] = [];
+  for (const [site, seenDot] of context) seen.push(sites.indexOf(site), seenDot);
+  const fields = [Buffer.from(key, "latin1"), dot, seen, at - dotMs(dot)];
+  if (kind === "remove") return fields;
+  const hashBytes = Buffer.from(hash, "hex");
+  assert(hashBytes.length === HASH_BYTES, `a put's hash is ${JSON.stringify(hash)}`);
+  return [...fields, hashBytes, expiresAt === 0 ? null : expiresAt - at, maxIdleMs, value ?? null];
+}
+
+/** The inverse of {@link mutationFields}. @throws IS3021 */
+export function mutationOf(fields: Plain | undefined, sites: readonly SiteName[]): Mutation {
+  const row = new FieldReader("a mutation", fields);
+  const key = Buffer.from(row.bytes("key")).toString("latin1");
+  const dot = row.dot("dot");
+  const context = row.bySite("context", sites, (pair) => pair.dot("dot"));
+  const at = row.whole("at") + dotMs(dot);
+  if (row.left === 0) {
+    return { key, kind: "remove", dot, context, at, hash: "", expiresAt: 0, maxIdleMs: 0 };
+  }
+  const hashBytes = row.bytes("hash");
+  if (hashBytes.length !== HASH_BYTES) throw malformed(`a hash of ${hashBytes.length} bytes`);
+  const lifeMs = row.wholeOrNil("expiresAt");
+  const maxIdleMs = row.count("maxIdleMs");
+  const value = row.bytesOrNil("value");
+  row.done();
+  return {
+    key,
+    kind: "put",
+    dot,
+    context,
+    at,
+    hash: Buffer.from(hashBytes).toString("hex"),
+    expiresAt: lifeMs === undefined ? 0 : at + lifeMs,
+    maxIdleMs,
+    ...(value && { value }),
+  };
+}
+
+/** One mutation alone, with its own table of sites: a row of the outbox. Not for the wire: it carries no version. */
+export function encodeMutation(mutation: Mutation): Buffer {
+  const sites = new SiteTable();
+  const fields = mutationFields(mutation, sites);
+  return packPlain([sites.names, fields]);
+}
+
+/** The inverse of {@link encodeMutation}; the value is a view of `bytes`. @throws IS3021 */
+export function decodeMutation(bytes: Uint8Array): Mutation {
+  const row = new FieldReader("an outbox row", unpackPlain(bytes));
+  const sites = siteNames(row);
+  return mutationOf(row.array("mutation"), sites);
+}
+
+/** The table of sites as `row` has it next. @throws IS3021 */
+export function siteNames(row: FieldReader): SiteName[] {
+  const names = row.array("sites");
+  const reader = new FieldReader("the table of sites", names);
+  return names.map(() => reader.text("name"));
+}
