@@ -146,3 +146,6 @@ export const LEDGER_PAGE_ROWS = 500;
 
 /** Deepest nesting of arrays in a log record: record, batch, mutation, context make 4. */
 export const PLAIN_DEPTH_MAX = 6;
+
+/** How long a stopping process captures and publishes what is left, ms; beyond it the next start finds it by a scan. */
+export const DRAIN_MS_MAX = 10_000;

@@ -7,7 +7,7 @@ import type {
   Clock,
   Ledger,
 } from "../../topology/ports.ts";
-import type { Entry, Key, ValueHash } from "../../topology/version/entry.ts";
+import type { Entry, Held, Key, ValueHash } from "../../topology/version/entry.ts";
 import type { CacheStats } from "../cache-stats.ts";
 import type { DotReserve } from "../dot-reserve.ts";
 import type { KeyLocks } from "../key-locks.ts";
@@ -33,8 +33,8 @@ export interface CaptureParts {
   readonly listener: () => number;
   /** Something may have been missed: the cache falls into a gap, for this reason. */
   readonly onGap: (reason: string) => void;
-  /** A scan's absence, confirmed by a read: the scan judges it. */
-  readonly onAbsence: (key: Key) => void;
+  /** A scan's absence, confirmed by this read: the scan judges it and stages what follows. */
+  readonly onAbsence: (key: Key, entry: Entry, mark: Mark) => void;
   /** The cache or the ledger fails: shown in status, tried again. */
   readonly onFailure: (error: unknown) => void;
 }
@@ -215,20 +215,6 @@ export class Capture {
           seenBy: verdict.seenBy,
         });
         return true;
-      case "load":
-        if (entry === undefined || state === undefined) return false;
-        rows.put(key, {
-          ...entry,
-          presence: "live",
-          held: {
-            hash,
-            token: state.token,
-            seenBy: verdict.seenBy,
-            expiresAt: state.expiresAt,
-            maxIdleMs: state.maxIdleMs,
-          },
-        });
-        return true;
       case "remove":
         changes.remove(key, entry, mark.gapStart);
         return true;
@@ -237,9 +223,14 @@ export class Capture {
         stats.expired += 1;
         rows.put(key, { ...entry, presence: "tombstone", held: undefined });
         return true;
+      case "adopt":
+        if (entry === undefined || state === undefined) return false;
+        rows.put(key, { ...entry, presence: "live", held: heldOf(state, hash, verdict.seenBy) });
+        return true;
       case "absence":
-        this.#parts.onAbsence(key);
-        return false;
+        if (entry === undefined) return false;
+        this.#parts.onAbsence(key, entry, mark);
+        return true;
     }
   }
 
@@ -266,6 +257,11 @@ export class Capture {
 interface Read {
   readonly state: CacheState | undefined;
   readonly hash: ValueHash;
+}
+
+function heldOf(state: CacheState, hash: ValueHash, seenBy: number): Held {
+  const { token, expiresAt, maxIdleMs } = state;
+  return { hash, token, seenBy, expiresAt, maxIdleMs };
 }
 
 /**

@@ -12,8 +12,8 @@ export type Verdict =
   | { readonly is: "token"; readonly seenBy: number }
   /** A local change: it gets a version. */
   | { readonly is: "put"; readonly seenBy: number }
-  /** `invalidate` only: a copy was loaded, which is no change. */
-  | { readonly is: "load"; readonly seenBy: number }
+  /** No local change: a known version came back to a key without a copy, or, under `invalidate`, a copy was loaded. */
+  | { readonly is: "adopt"; readonly seenBy: number }
   | { readonly is: "remove" }
   /** Gone by its own expiry: versions stay, nothing is published. */
   | { readonly is: "expired" }
@@ -95,7 +95,9 @@ function judgePresent(evidence: Evidence, state: CacheState): Verdict {
   const seenBy = mark.token === state.token ? listener : 0;
   const held = entry?.presence === "live" ? entry.held : undefined;
   if (held === undefined) {
-    return invalidate && entry?.presence === "absent" ? { is: "load", seenBy } : { is: "put", seenBy };
+    const isKnown =
+      entry?.presence === "absent" && (invalidate || entry.siblings.some((s) => s.hash === hash));
+    return isKnown ? { is: "adopt", seenBy } : { is: "put", seenBy };
   }
   const equalState = hash === held.hash && sameExpiry(state, held);
   if (state.token === 0n) {

@@ -1,0 +1,456 @@
+import { assert } from "../topology/errors.ts";
+import { DIRTY_KEYS_MAX, DRAIN_MS_MAX, RETRY_MS_MAX } from "../topology/limits.ts";
+import type { BatchHeader } from "../topology/mutation/batch.ts";
+import type { CacheName, SiteName } from "../topology/names.ts";
+import { conflictPolicyHash } from "../topology/policy/conflict-policy-hash.ts";
+import type { CachePolicy } from "../topology/policy/cache-policy.ts";
+import type {
+  ApplyOutcome,
+  CacheConnector,
+  CacheHands,
+  CacheInfo,
+  CacheLedger,
+  Clock,
+  Ledger,
+  Logger,
+  PeerEntry,
+  Random,
+  SiteLog,
+} from "../topology/ports.ts";
+import { EMPTY_CONTEXT } from "../topology/version/context.ts";
+import type { Context, Entry, Key, ValueHash, Versions } from "../topology/version/entry.ts";
+import type { Arrival } from "../topology/version/join.ts";
+import type { MergeRegistry, Shown } from "../topology/version/show.ts";
+import { valueHash } from "../topology/version/value-hash.ts";
+import { Applier } from "./apply/applier.ts";
+import { knownHashes } from "./apply/recovery.ts";
+import { CacheStats } from "./cache-stats.ts";
+import type { DotReserve } from "./dot-reserve.ts";
+import { KeyLocks } from "./key-locks.ts";
+import { LocalChanges } from "./local-changes.ts";
+import { Offers } from "./offers.ts";
+import { isRestarted, judgeAbsences, type AbsenceVerdict } from "./tail/absences.ts";
+import { Capture } from "./tail/capture.ts";
+import { DirtyKeys } from "./tail/dirty-keys.ts";
+import type { LogHead } from "./tail/log-head.ts";
+import { Publisher } from "./tail/publisher.ts";
+import { keysWith, markMissing, scanCache } from "./tail/repair.ts";
+
+/** What {@link CacheAgent} needs of its site. */
+export interface CacheAgentParts {
+  readonly site: SiteName;
+  readonly cache: CacheName;
+  readonly policy: CachePolicy;
+  readonly merges: MergeRegistry;
+  readonly connector: CacheConnector;
+  readonly ledger: Ledger;
+  readonly log: SiteLog;
+  readonly head: LogHead;
+  readonly dots: DotReserve;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly processId: string;
+  readonly valueBytesMax: number;
+  readonly maxClockSkewMs: number;
+  /** The site's part of each batch's header. */
+  readonly header: () => Pick<BatchHeader, "epoch" | "term" | "offsets">;
+  readonly policyHash?: string;
+  readonly onLogBroken: (error: Error) => Promise<void>;
+  /** A key got concurrent versions: once per set of siblings at this site. */
+  readonly onConflict: (key: Key, versions: Versions, shows: Shown) => void;
+  /** A change that cannot be sent. */
+  readonly onUnsendable: (key: Key, bytes: number) => void;
+  /** Keys without a copy here wait to be fetched from the peers. */
+  readonly onAbsentKeys: () => void;
+}
+
+/** An interval in which changes may have been missed. */
+export interface Gap {
+  readonly reason: string;
+  /** When it began, ms since the epoch. */
+  readonly since: number;
+}
+
+/** Where one cache of one site stands. */
+export type CacheState = "starting" | "recovering" | "scanning" | "live" | "blocked";
+
+/**
+ * One handled cache at one site: listens, captures, publishes, applies, repairs. It never stops for a fault of the cache or
+ * the log: it says so in {@link CacheAgent.state} and tries again.
+ */
+export class CacheAgent implements CacheHands {
+  readonly stats = new CacheStats();
+  readonly rows: CacheLedger;
+  readonly publisher: Publisher;
+  readonly #parts: CacheAgentParts;
+  readonly #locks = new KeyLocks();
+  readonly #dirty = new DirtyKeys(DIRTY_KEYS_MAX);
+  readonly #capture: Capture;
+  readonly #applier: Applier;
+  readonly #changes: LocalChanges;
+  readonly #offers: Offers;
+  readonly #invalidate: boolean;
+  #info: CacheInfo | undefined;
+  /** Rises with each registration; -1 while no listener is registered. */
+  #listener = -1;
+  #listeners = 0;
+  #state: CacheState = "starting";
+  #problem: unknown;
+  #gap: Gap | undefined;
+  #absenceVerdict: AbsenceVerdict = "absent";
+  #rescan: (() => void) | undefined;
+  #committing: "no" | "yes" | "again" = "no";
+
+  constructor(parts: CacheAgentParts) {
+    this.#parts = parts;
+    this.rows = parts.ledger.cache(parts.cache);
+    this.#invalidate = parts.policy.mode === "invalidate";
+    this.#gap = { reason: "not scanned since the start", since: this.#lastAlive() };
+    this.publisher = this.#makePublisher();
+    this.#changes = this.#makeChanges();
+    this.#capture = this.#makeCapture();
+    this.#applier = this.#makeApplier();
+    const { connector } = parts;
+    this.#offers = new Offers(this.rows, connector, this.floor, (v) => this.#hash(v));
+  }
+
+  get state(): CacheState {
+    return this.#state;
+  }
+
+  /** Why the cache is blocked, if it is. */
+  get problem(): unknown {
+    return this.#problem;
+  }
+
+  get gap(): Gap | undefined {
+    return this.#gap;
+  }
+
+  /** Keys that are known to differ from the ledger right now. */
+  get dirty(): number {
+    return this.#capture.pending;
+  }
+
+  /** The conflict policy as the peers must have it too. */
+  get policyHash(): string {
+    return this.#parts.policyHash ?? conflictPolicyHash(this.#parts.policy.conflict);
+  }
+
+  get mediaType(): string | undefined {
+    return this.#info?.mediaType;
+  }
+
+  readonly floor = (): Context => {
+    return (this.#parts.ledger.fact(`floor/${this.#parts.cache}`) as Context) ?? EMPTY_CONTEXT;
+  };
+
+  apply(key: Key, arrivals: readonly Arrival[]): Promise<ApplyOutcome> {
+    return this.#applier.apply(key, arrivals);
+  }
+
+  merge(entry: PeerEntry): Promise<ApplyOutcome> {
+    return this.#applier.merge(entry.key, entry);
+  }
+
+  offer(keys: readonly Key[]): Promise<readonly PeerEntry[]> {
+    return this.#offers.of(keys);
+  }
+
+  /** The keys that wait for a copy from a peer. */
+  absentKeys(): AsyncIterable<Key> {
+    return keysWith(this.rows, "absent", this.#parts.clock);
+  }
+
+  /** A fault elsewhere (log trimmed, mode switched on) asks for a repair: the cache is scanned again. */
+  openGap(reason: string): void {
+    if (this.#gap === undefined) {
+      this.#gap = { reason, since: this.#parts.clock.now() };
+      this.#parts.logger.warn({ reason }, "gap: changes may have been missed, the cache is scanned");
+    }
+    this.#rescan?.();
+  }
+
+  /**
+   * Opens the cache, for ever if need be; then brings in what an unclean end left in the logs, before anything is captured.
+   *
+   * @param window versions that the last run may have applied without committing them, by key, in the order of their logs
+   */
+  async recover(window: () => Promise<ReadonlyMap<Key, readonly Arrival[]>>): Promise<void> {
+    const arrivals = await window();
+    if (arrivals.size === 0) return;
+    this.#state = "recovering";
+    const { policy, merges, logger } = this.#parts;
+    this.#applier.recovering(
+      knownHashes(arrivals, this.rows, policy.conflict, merges, (v) => this.#hash(v)),
+    );
+    for (const [key, versions] of arrivals) await this.#applier.apply(key, versions);
+    this.#applier.recovering(undefined);
+    logger.info({ keys: arrivals.size }, "recovered what the last run may have applied");
+  }
+
+  /** Runs until the signal aborts: listens, scans, captures; begins anew whenever the listener is lost. */
+  async run(signal: AbortSignal, recovered: () => Promise<void>): Promise<void> {
+    const publishing = this.publisher.run(signal);
+    let failures = 0;
+    let isRecovered = false;
+    while (!signal.aborted) {
+      try {
+        await this.#open();
+        if (!isRecovered) await recovered();
+        isRecovered = true;
+        await this.#listenAndRepair(signal, () => {
+          failures = 0;
+        });
+      } catch (error) {
+        if (signal.aborted) break;
+        this.#block(error);
+      }
+      failures += 1;
+      const backOff = Math.min(2 ** Math.min(failures, 12) * 50, RETRY_MS_MAX);
+      const { clock, random } = this.#parts;
+      await clock.sleep(backOff * (0.5 + random.next() / 2), signal);
+    }
+    await publishing;
+  }
+
+  /** Captures what is dirty and publishes what is queued, within the drain budget; true if nothing was left. */
+  async drain(): Promise<boolean> {
+    const { clock } = this.#parts;
+    const until = clock.monotonic() + DRAIN_MS_MAX;
+    while (this.#capture.pending > 0 && clock.monotonic() < until) await clock.sleep(5);
+    await this.#capture.stop();
+    const left = Math.max(0, until - clock.monotonic());
+    const isSent = await this.publisher.drained(left);
+    return isSent && this.#capture.pending === 0;
+  }
+
+  /** Remembers that this process was alive now: a later scan dates what it finds by it. */
+  stageAlive(): void {
+    if (this.#gap === undefined) {
+      this.#parts.ledger.setFact(`alive/${this.#parts.cache}`, this.#parts.clock.now());
+    }
+  }
+
+  #lastAlive(): number {
+    const { ledger, cache, clock } = this.#parts;
+    const alive = ledger.fact(`alive/${cache}`);
+    return typeof alive === "number" ? alive : clock.now();
+  }
+
+  async #open(): Promise<void> {
+    this.#info = await this.#parts.connector.open();
+  }
+
+  async #listenAndRepair(signal: AbortSignal, onListening: () => void): Promise<void> {
+    const { connector, logger, clock } = this.#parts;
+    const listener = await connector.listen((event) => this.#capture.onEvent(event));
+    this.#listeners += 1;
+    this.#listener = this.#listeners;
+    let lost: string | undefined;
+    const ended = new AbortController();
+    const stop = () => ended.abort();
+    signal.addEventListener("abort", stop);
+    void listener.lost.then((reason) => {
+      lost = reason;
+      this.#listener = -1;
+      stop();
+    });
+    try {
+      onListening();
+      this.#capture.start();
+      while (!ended.signal.aborted) {
+        if (this.#gap !== undefined) await this.#repair(ended.signal);
+        if (this.#gap !== undefined) await clock.sleep(200, ended.signal);
+        else await this.#untilRescan(ended.signal);
+      }
+    } finally {
+      signal.removeEventListener("abort", stop);
+      if (lost === undefined) await listener.close();
+    }
+    if (lost !== undefined && !signal.aborted) {
+      this.openGap(`listener lost: ${lost}`);
+      logger.warn({ reason: lost }, "listener lost, registering again");
+    }
+  }
+
+  #untilRescan(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const wake = () => {
+        signal.removeEventListener("abort", wake);
+        this.#rescan = undefined;
+        resolve();
+      };
+      this.#rescan = wake;
+      signal.addEventListener("abort", wake);
+      if (signal.aborted || this.#gap !== undefined) wake();
+    });
+  }
+
+  async #repair(signal: AbortSignal): Promise<void> {
+    const gap = this.#gap;
+    assert(gap, "a repair without a gap");
+    const { connector, clock, cache, ledger, logger, policy } = this.#parts;
+    this.#state = "scanning";
+    const fact = `runs/${cache}`;
+    const before = ledger.fact(fact) as Map<string, string> | undefined;
+    const cacheRestarted = isRestarted(before, this.#info?.runs ?? new Map());
+    const parts = { connector, rows: this.rows, capture: this.#capture, clock };
+    const scan = await scanCache(parts, gap.since, signal);
+    if (signal.aborted) return;
+    if (scan.missing > 0) {
+      const { evicts } = policy;
+      const judged = judgeAbsences({ live: scan.live, missing: scan.missing, cacheRestarted, evicts });
+      this.#absenceVerdict = judged.verdict;
+      logger.info({ ...judged, missing: scan.missing }, "absences judged");
+      await markMissing(parts, scan.found, gap.since, signal);
+    }
+    await this.#capture.drained();
+    if (signal.aborted || this.#gap !== gap) return;
+    this.#gap = undefined;
+    this.#state = "live";
+    this.#problem = undefined;
+    ledger.setFact(fact, this.#info?.runs);
+    this.stageAlive();
+    await ledger.commit();
+    const { scanned, different, missing } = scan;
+    logger.info({ reason: gap.reason, scanned, different, missing }, "gap closed by a scan");
+    if (missing > 0 && this.#absenceVerdict === "absent") this.#parts.onAbsentKeys();
+  }
+
+  #onAbsence(key: Key, entry: Entry, gapStart: number | undefined): void {
+    if (this.#absenceVerdict === "removed") {
+      this.#changes.remove(key, entry, gapStart);
+      return;
+    }
+    this.stats.absences += 1;
+    this.rows.put(key, { ...entry, presence: "absent", held: undefined });
+  }
+
+  #block(error: unknown): void {
+    const isNew = this.#problem === undefined;
+    this.#state = "blocked";
+    this.#problem = error;
+    if (this.#gap === undefined) this.openGap("the cache could not be reached");
+    if (isNew) {
+      const code = (error as { code?: unknown }).code;
+      this.#parts.logger.error({ err: error, code }, "cache blocked, tried again until it works");
+    }
+  }
+
+  #hash(value: Uint8Array): ValueHash {
+    return valueHash(this.#info?.mediaType ?? "", value);
+  }
+
+  /** Kicks the publisher once what was queued is committed, one commit at a time. */
+  async #publishCommitted(): Promise<void> {
+    if (this.#committing !== "no") {
+      this.#committing = "again";
+      return;
+    }
+    do {
+      this.#committing = "yes";
+      await this.#parts.ledger.commit();
+      this.publisher.kick();
+    } while ((this.#committing as string) === "again");
+    this.#committing = "no";
+  }
+
+  #makePublisher(): Publisher {
+    const { site, cache, log, head, clock, random, processId, header, policy } = this.#parts;
+    return new Publisher({
+      site,
+      cache,
+      rows: this.rows,
+      log,
+      head,
+      stats: this.stats,
+      clock,
+      random,
+      processId,
+      header: () => ({
+        ...header(),
+        policyHash: this.policyHash,
+        mode: policy.mode,
+        mediaType: this.#info?.mediaType ?? "",
+        held: false,
+      }),
+      onFailure: (error) => {
+        if (this.#problem === undefined) {
+          this.#parts.logger.warn({ err: error }, "publishing failed, tried again until it works");
+        }
+        this.#problem ??= error;
+      },
+      onSuccess: () => {
+        if (this.#state !== "blocked") this.#problem = undefined;
+      },
+      onBroken: (error) => this.#parts.onLogBroken(error),
+    });
+  }
+
+  #makeChanges(): LocalChanges {
+    const { site, cache, dots, valueBytesMax, onUnsendable } = this.#parts;
+    return new LocalChanges({
+      site,
+      cache,
+      ledger: this.rows,
+      floor: this.floor,
+      dots: dots.clock,
+      stats: this.stats,
+      valueBytesMax,
+      withoutValues: this.#invalidate,
+      frozenSeq: () => this.publisher.frozenSeq,
+      onQueued: () => {
+        void this.#publishCommitted().catch((error: unknown) => this.#block(error));
+      },
+      onOversized: onUnsendable,
+    });
+  }
+
+  #makeCapture(): Capture {
+    const { ledger, connector, dots, clock, maxClockSkewMs } = this.#parts;
+    return new Capture({
+      ledger,
+      rows: this.rows,
+      connector,
+      locks: this.#locks,
+      dirty: this.#dirty,
+      changes: this.#changes,
+      dots,
+      stats: this.stats,
+      clock,
+      hash: (value) => this.#hash(value),
+      expirySlackMs: maxClockSkewMs + 2_000,
+      invalidate: this.#invalidate,
+      listener: () => this.#listener,
+      onGap: (reason) => this.openGap(reason),
+      onAbsence: (key, entry, mark) => this.#onAbsence(key, entry, mark.gapStart),
+      onFailure: (error) => this.#parts.logger.debug({ err: error }, "capture failed, tried again"),
+    });
+  }
+
+  #makeApplier(): Applier {
+    const { ledger, connector, dots, clock, maxClockSkewMs, policy, merges } = this.#parts;
+    return new Applier({
+      ledger,
+      rows: this.rows,
+      connector,
+      locks: this.#locks,
+      dirty: this.#dirty,
+      changes: this.#changes,
+      dots,
+      stats: this.stats,
+      clock,
+      hash: (value) => this.#hash(value),
+      floor: this.floor,
+      policy: policy.conflict,
+      merges,
+      invalidate: this.#invalidate,
+      expirySlackMs: maxClockSkewMs + 2_000,
+      listener: () => this.#listener,
+      onConflict: this.#parts.onConflict,
+      onMissingValue: () => this.#parts.onAbsentKeys(),
+    });
+  }
+}
