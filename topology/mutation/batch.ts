@@ -62,10 +62,7 @@ export function encodeBatch(header: BatchHeader, mutations: readonly Mutation[])
   return packPlain([
     WIRE_VERSION,
     BATCH,
-    [
-      ...[origin, cache, epoch, term, incarnation, counter],
-      ...[policyHash, mode, offsets, mediaType, held],
-    ],
+    [origin, cache, epoch, term, incarnation, counter, policyHash, mode, offsets, mediaType, held],
     sites.names,
     rows,
   ]);
