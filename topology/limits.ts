@@ -46,6 +46,8 @@ export const NATS_PINGS_UNANSWERED_MAX = 2;
 export const LEASE_TTL_MS = 15_000;
 /** An active process renews this often: three tries may fail before the lease runs out. */
 export const LEASE_RENEW_MS = 3_000;
+/** One write of the lease is given up after this: four fit into a lease. */
+export const LEASE_WRITE_TIMEOUT_MS = 3_000;
 /** A successor waits this much beyond the lease's end: clocks of two machines run at slightly different speeds. */
 export const LEASE_MARGIN_MS = 500;
 
@@ -149,3 +151,5 @@ export const PLAIN_DEPTH_MAX = 6;
 
 /** How long a stopping process captures and publishes what is left, ms; beyond it the next start finds it by a scan. */
 export const DRAIN_MS_MAX = 10_000;
+/** Two start times of one cache server's run differ by less: it tells whole seconds, and an answer takes a while. A restart takes longer. */
+export const CACHE_RUN_TOLERANCE_MS = 2_500;

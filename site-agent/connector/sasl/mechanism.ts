@@ -63,6 +63,10 @@ export function saslMechanism(login: SaslLogin, random: Random): SaslMechanism {
         serverName: login.serverName ?? "infinispan",
         clientNonce: random.bytes(24).toString("base64"),
       });
+    case "SCRAM-SHA-1":
+    case "SCRAM-SHA-256":
+    case "SCRAM-SHA-384":
+    case "SCRAM-SHA-512":
     default:
       return scram({
         name: login.mechanism,

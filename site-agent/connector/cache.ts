@@ -1,0 +1,158 @@
+import { assert, ErrorCode, IsthmusError } from "../../topology/errors.ts";
+import { JAVA_OBJECT } from "../../topology/hotrod/media-type.ts";
+import type { MediaType } from "../../topology/hotrod/media-type.ts";
+import { Status } from "../../topology/hotrod/opcodes.ts";
+import { CACHE_SCAN_BATCH } from "../../topology/limits.ts";
+import type { Key, ValueHash } from "../../topology/version/entry.ts";
+import type {
+  CacheConnector,
+  CacheEvent,
+  CacheInfo,
+  CacheListener,
+  CacheState,
+  Clock,
+  Random,
+  WriteOutcome,
+} from "../../topology/ports.ts";
+import type { RequestScope } from "./connection.ts";
+import { entryState, wireExpiration } from "./entry-state.ts";
+import { addListener } from "./listener.ts";
+import type { HotRodPool } from "./pool.ts";
+import { scan } from "./scan.ts";
+import type { Scanned } from "./scan.ts";
+import { serverRuns } from "./server-run.ts";
+
+/** What a {@link HotRodCache} is made of. */
+export interface HotRodCacheOptions {
+  readonly name: string;
+  readonly pool: HotRodPool;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly hash: (mediaType: string, value: Uint8Array) => ValueHash;
+}
+
+/** What Infinispan's "no media type" is called. */
+const UNKNOWN_TYPE = "application/unknown";
+
+/**
+ * One cache of an Infinispan, over Hot Rod. Keys and values travel in the cache's own storage media types, so that the
+ * server never converts them: bytes are never altered (I8).
+ */
+export class HotRodCache implements CacheConnector {
+  readonly #options: HotRodCacheOptions;
+  #scope: RequestScope | undefined;
+  #mediaType = UNKNOWN_TYPE;
+
+  constructor(options: HotRodCacheOptions) {
+    this.#options = options;
+  }
+
+  async open(): Promise<CacheInfo> {
+    const { name, pool, clock } = this.#options;
+    const answer = await pool.request("ping", { cache: name }, {}).catch((error: unknown) => {
+      throw isMissing(error) ? missing(name, pool.addresses, error) : error;
+    });
+    const { keyMediaType, valueMediaType } = answer;
+    if (isObject(keyMediaType) || isObject(valueMediaType))
+      throw new IsthmusError(
+        ErrorCode.CacheObjectStorage,
+        `cache "${name}" at ${pool.addresses} stores Java objects (${JAVA_OBJECT.name}), which cannot be copied byte for byte`,
+        { hint: `give it an encoding such as application/x-protostream, or set its mode to off` },
+      );
+    this.#scope = { cache: name, keyMediaType, valueMediaType };
+    this.#mediaType = mediaTypeText(valueMediaType);
+    const runs = await serverRuns(await pool.each(), name, clock);
+    return { mediaType: this.#mediaType, runs };
+  }
+
+  async read(key: Key): Promise<CacheState | undefined> {
+    const { entry } = await this.#options.pool.request("getWithMetadata", this.#opened(), {
+      key: Buffer.from(key, "latin1"),
+    });
+    return entry === undefined ? undefined : entryState(entry.metadata, entry.value);
+  }
+
+  async write(
+    key: Key,
+    expected: bigint | "missing",
+    value: Uint8Array,
+    expiry: { lifespanMs: number; maxIdleMs: number },
+  ): Promise<WriteOutcome> {
+    const { pool } = this.#options;
+    const body = {
+      key: Buffer.from(key, "latin1"),
+      expiration: wireExpiration(expiry),
+      value: Buffer.from(value.buffer, value.byteOffset, value.byteLength),
+    };
+    const { header } =
+      expected === "missing"
+        ? await pool.request("putIfAbsent", this.#opened(), body)
+        : await pool.request("replaceIfUnmodified", this.#opened(), {
+            ...body,
+            entryVersion: expected,
+          });
+    return outcome(header.status);
+  }
+
+  async remove(key: Key, expected: bigint): Promise<WriteOutcome> {
+    const { header } = await this.#options.pool.request("removeIfUnmodified", this.#opened(), {
+      key: Buffer.from(key, "latin1"),
+      entryVersion: expected,
+    });
+    return outcome(header.status);
+  }
+
+  async listen(onEvent: (event: CacheEvent) => void): Promise<CacheListener> {
+    const { pool, random, hash } = this.#options;
+    const scope = this.#opened();
+    const mediaType = this.#mediaType;
+    return addListener({
+      connection: await pool.dedicated(),
+      scope,
+      id: random.bytes(16),
+      hash: (value) => hash(mediaType, value),
+      onEvent,
+    });
+  }
+
+  async *scan(signal: AbortSignal): AsyncGenerator<readonly Scanned[]> {
+    const scope = this.#opened();
+    if (signal.aborted) return;
+    yield* scan(await this.#options.pool.connection(), scope, CACHE_SCAN_BATCH, signal);
+  }
+
+  #opened(): RequestScope {
+    assert(this.#scope !== undefined, `cache ${this.#options.name} is used before open()`);
+    return this.#scope;
+  }
+}
+
+function outcome(status: number): WriteOutcome {
+  return status === Status.Ok || status === Status.OkWithPrevious ? "done" : "lost";
+}
+
+function isObject(type: MediaType | undefined): boolean {
+  return type?.name === JAVA_OBJECT.name;
+}
+
+/** The type with its parameters, which are part of what the bytes mean. */
+function mediaTypeText(type: MediaType | undefined): string {
+  if (type === undefined) return UNKNOWN_TYPE;
+  const name = type.name === "" ? `predefined-${type.id}` : type.name;
+  return [name, ...type.params.map(([param, value]) => `${param}=${value}`)].join("; ");
+}
+
+function isMissing(error: unknown): boolean {
+  return error instanceof IsthmusError && error.code === ErrorCode.CacheMissing;
+}
+
+function missing(name: string, addresses: string, cause: unknown): IsthmusError {
+  return new IsthmusError(
+    ErrorCode.CacheMissing,
+    `cache "${name}" does not exist at ${addresses}`,
+    {
+      hint: "create the cache, or set its mode to off",
+      cause,
+    },
+  );
+}

@@ -1,0 +1,255 @@
+import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
+import type { RequestBodies, ResponseOf } from "../../topology/hotrod/messages.ts";
+import type { RequestOp } from "../../topology/hotrod/opcodes.ts";
+import {
+  CACHE_CONNECT_TIMEOUT_MS,
+  CACHE_CONNECTIONS_PER_SERVER,
+  CACHE_RETRY_MAX_MS,
+  CACHE_RETRY_MIN_MS,
+} from "../../topology/limits.ts";
+import type { Clock, Logger, Random } from "../../topology/ports.ts";
+import { CONNECTION_LIMITS, HotRodConnection } from "./connection.ts";
+import type { ConnectionLimits, RequestScope } from "./connection.ts";
+import { handshake } from "./handshake.ts";
+import type { SaslLogin } from "./sasl/mechanism.ts";
+import { addressText, openSocket } from "./socket.ts";
+import type { ServerAddress, TlsOptions } from "./socket.ts";
+
+/** Bounds of a pool; the defaults are in topology/limits.ts. */
+export interface PoolLimits extends ConnectionLimits {
+  readonly connectionsPerServer: number;
+  readonly connectTimeoutMs: number;
+  readonly retryMinMs: number;
+  readonly retryMaxMs: number;
+}
+
+const POOL_LIMITS: PoolLimits = {
+  ...CONNECTION_LIMITS,
+  connectionsPerServer: CACHE_CONNECTIONS_PER_SERVER,
+  connectTimeoutMs: CACHE_CONNECT_TIMEOUT_MS,
+  retryMinMs: CACHE_RETRY_MIN_MS,
+  retryMaxMs: CACHE_RETRY_MAX_MS,
+};
+
+/** How to reach one site's cache servers, and what the client is made of. */
+export interface PoolOptions {
+  /** Servers of one cluster: any of them answers for all. */
+  readonly servers: readonly ServerAddress[];
+  readonly auth?: SaslLogin | undefined;
+  readonly tls?: TlsOptions | undefined;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  readonly limits?: Partial<PoolLimits> | undefined;
+}
+
+/** One server: its connections, and how it fared. */
+interface Server {
+  readonly address: ServerAddress;
+  readonly open: Set<HotRodConnection>;
+  connecting: Promise<void> | undefined;
+  failures: number;
+  /** Monotonic ms before which it is not tried again. */
+  notBefore: number;
+  lastError: IsthmusError | undefined;
+}
+
+/** Operations that change nothing: safe to send again. */
+const REPEATABLE: ReadonlySet<RequestOp> = new Set(["getWithMetadata", "ping", "stats", "size"]);
+
+/**
+ * A few multiplexed connections to each server of a cluster, made when they are needed. An operation takes the connection
+ * with the least to do. A server that fails is left alone for a while (doubling, jittered, bounded) and the others carry on.
+ */
+export class HotRodPool {
+  readonly #options: PoolOptions;
+  readonly #limits: PoolLimits;
+  readonly #servers: readonly Server[];
+  readonly #dedicated = new Set<HotRodConnection>();
+  #closed = false;
+
+  constructor(options: PoolOptions) {
+    this.#options = options;
+    this.#limits = { ...POOL_LIMITS, ...options.limits };
+    this.#servers = options.servers.map((address) => ({
+      address,
+      open: new Set<HotRodConnection>(),
+      connecting: undefined,
+      failures: 0,
+      notBefore: 0,
+      lastError: undefined,
+    }));
+  }
+
+  /** All servers, for messages. */
+  get addresses(): string {
+    return this.#servers.map((server) => addressText(server.address)).join(", ");
+  }
+
+  /**
+   * Runs an operation on any server. One that changes nothing is sent again elsewhere when its connection breaks.
+   * @throws what {@link HotRodConnection.request} and {@link HotRodPool.connection} throw
+   */
+  async request<O extends RequestOp>(
+    op: O,
+    scope: RequestScope,
+    body: RequestBodies[O],
+  ): Promise<ResponseOf<O>> {
+    const connection = this.#leastLoaded() ?? (await this.connection());
+    try {
+      return await connection.request(op, scope, body);
+    } catch (error) {
+      if (connection.isOpen || this.#closed || !mayRepeat(op, error)) throw error;
+      return (await this.connection()).request(op, scope, body);
+    }
+  }
+
+  /**
+   * A shared open connection, for what must stay on one (an iteration): the least loaded one; waits for one when there is
+   * none.
+   * @throws IsthmusError CacheUnreachable, naming each server and its reason; CacheAuthFailed
+   */
+  async connection(): Promise<HotRodConnection> {
+    const ready = this.#leastLoaded();
+    if (ready !== undefined) return ready;
+    await Promise.all(this.#servers.map((server) => this.#fill(server)));
+    const made = this.#leastLoaded();
+    if (made === undefined) throw this.#unreachable();
+    return made;
+  }
+
+  /** A shared connection to each server, or why there is none, by address. */
+  async each(): Promise<Map<string, HotRodConnection | IsthmusError>> {
+    const found = new Map<string, HotRodConnection | IsthmusError>();
+    await Promise.all(
+      this.#servers.map(async (server) => {
+        if (server.open.size === 0) await this.#fill(server);
+        const [connection] = server.open;
+        found.set(addressText(server.address), connection ?? reasonOf(server));
+      }),
+    );
+    return found;
+  }
+
+  /** A connection of the caller's own, to the first server that takes one, beginning anywhere. The caller closes it. */
+  async dedicated(): Promise<HotRodConnection> {
+    const first = Math.floor(this.#options.random.next() * this.#servers.length);
+    for (let i = 0; i < this.#servers.length && !this.#closed; i++) {
+      const server = this.#servers[(first + i) % this.#servers.length] as Server;
+      try {
+        const connection = await this.#connect(server);
+        this.#dedicated.add(connection);
+        void connection.closed.then(() => this.#dedicated.delete(connection));
+        return connection;
+      } catch (error) {
+        server.lastError = error as IsthmusError;
+      }
+    }
+    throw this.#unreachable();
+  }
+
+  /** Closes all connections; what is in flight fails. */
+  close(): void {
+    this.#closed = true;
+    for (const server of this.#servers) for (const connection of server.open) connection.close();
+    for (const connection of this.#dedicated) connection.close();
+  }
+
+  /** The open connection with the least to do; begins to replace those that are missing, without waiting for them. */
+  #leastLoaded(): HotRodConnection | undefined {
+    let best: HotRodConnection | undefined;
+    for (const server of this.#servers) {
+      if (server.open.size < this.#limits.connectionsPerServer) void this.#fill(server);
+      for (const connection of server.open)
+        if (best === undefined || connection.load < best.load) best = connection;
+    }
+    return best;
+  }
+
+  /** Adds one connection to the server if it may have one more and its pause is over; never rejects. */
+  #fill(server: Server): Promise<void> {
+    if (server.connecting !== undefined) return server.connecting;
+    const { clock, random } = this.#options;
+    if (this.#closed || clock.monotonic() < server.notBefore) return Promise.resolve();
+    const attempt = async (): Promise<void> => {
+      try {
+        const connection = await this.#connect(server);
+        server.failures = 0;
+        server.open.add(connection);
+        void this.#forget(server, connection);
+      } catch (error) {
+        const pause = this.#limits.retryMinMs * 2 ** Math.min(server.failures, 30);
+        const bounded = Math.min(pause, this.#limits.retryMaxMs);
+        server.failures++;
+        server.notBefore = clock.monotonic() + bounded * (0.5 + random.next() / 2);
+        server.lastError = error as IsthmusError;
+      }
+      server.connecting = undefined;
+    };
+    server.connecting = attempt();
+    return server.connecting;
+  }
+
+  async #forget(server: Server, connection: HotRodConnection): Promise<void> {
+    const reason = await connection.closed;
+    server.open.delete(connection);
+    server.lastError = reason;
+    if (!this.#closed) this.#options.logger.warn({ code: reason.code }, reason.message);
+  }
+
+  /** Opens, logs in, pings. @throws IsthmusError CacheUnreachable, CacheAuthFailed, HotRodServer, HotRodTimeout */
+  async #connect(server: Server): Promise<HotRodConnection> {
+    const { auth, tls, clock, random } = this.#options;
+    const address = addressText(server.address);
+    const { connectTimeoutMs } = this.#limits;
+    const socket = await openSocket(server.address, tls, clock, connectTimeoutMs).catch(
+      (error: unknown) => {
+        const why = error instanceof Error ? error.message : String(error);
+        throw new IsthmusError(ErrorCode.CacheUnreachable, `${address}: ${why}`, { cause: error });
+      },
+    );
+    const connection = new HotRodConnection(socket, address, clock, this.#limits);
+    const cancel = clock.after(connectTimeoutMs, () =>
+      connection.close(`no end of the login within ${connectTimeoutMs} ms`),
+    );
+    try {
+      await handshake(connection, auth, random);
+      if (this.#closed) throw new IsthmusError(ErrorCode.CacheUnreachable, `${address}: closed`);
+      return connection;
+    } catch (error) {
+      connection.close();
+      throw (error as IsthmusError).code === ErrorCode.HotRodTimeout
+        ? await connection.closed
+        : error;
+    } finally {
+      cancel();
+    }
+  }
+
+  /** A refused login counts more than a server that is away: it does not mend itself. */
+  #unreachable(): IsthmusError {
+    if (this.#closed) return new IsthmusError(ErrorCode.CacheUnreachable, "the client is closed");
+    const reasons = this.#servers.map(reasonOf);
+    const refused = reasons.find((reason) => reason.code === ErrorCode.CacheAuthFailed);
+    if (refused !== undefined) return refused;
+    return new IsthmusError(
+      ErrorCode.CacheUnreachable,
+      `no cache server could be reached: ${reasons.map((reason) => reason.message).join("; ")}`,
+      { hint: "check cache.servers and that Infinispan runs", cause: reasons[0] },
+    );
+  }
+}
+
+function reasonOf(server: Server): IsthmusError {
+  return (
+    server.lastError ??
+    new IsthmusError(ErrorCode.CacheUnreachable, `${addressText(server.address)}: not tried yet`)
+  );
+}
+
+/** What was never sent, and what changes nothing. */
+function mayRepeat(op: RequestOp, error: unknown): boolean {
+  if (!(error instanceof IsthmusError)) return false;
+  if (error.code === ErrorCode.CacheUnreachable) return true;
+  return error.code === ErrorCode.HotRodTimeout && REPEATABLE.has(op);
+}

@@ -1,0 +1,76 @@
+import type { IsthmusError } from "../../topology/errors.ts";
+import { Intelligence } from "../../topology/hotrod/opcodes.ts";
+import { CACHE_RUN_TOLERANCE_MS } from "../../topology/limits.ts";
+import type { Clock } from "../../topology/ports.ts";
+import type { HotRodConnection } from "./connection.ts";
+
+/** The map key under which the cluster's topology stands in for servers that do not tell their start. */
+const TOPOLOGY = "topology";
+
+/**
+ * What identifies each server's present run, by address: `boot ID` where the server has one; else `start MS`, when it
+ * started the cache in ms since the epoch by our clock (STATS' `timeSinceStart`, there only when the cache keeps
+ * statistics). When no server tells, the one pair `topology ID`: Infinispan hashes the random addresses that its nodes draw
+ * at each start, so it also changes when a node joins or leaves. Servers that cannot be reached are left out.
+ */
+export async function serverRuns(
+  servers: ReadonlyMap<string, HotRodConnection | IsthmusError>,
+  cache: string,
+  clock: Clock,
+): Promise<ReadonlyMap<string, string>> {
+  const runs = new Map<string, string>();
+  for (const [address, connection] of servers) {
+    if (!("request" in connection)) continue;
+    const stamp = await runOf(connection, cache, clock).catch(() => undefined);
+    if (stamp !== undefined) runs.set(address, stamp);
+  }
+  if (runs.size > 0) return runs;
+  for (const connection of servers.values()) {
+    if (!("request" in connection)) continue;
+    const id = await topologyId(connection, cache).catch(() => undefined);
+    if (id !== undefined) return new Map([[TOPOLOGY, `topology ${id}`]]);
+  }
+  return runs;
+}
+
+/** Whether two sets of {@link serverRuns} share a server that never stopped: then what is in memory was kept. */
+export function sameIncarnation(
+  before: ReadonlyMap<string, string>,
+  after: ReadonlyMap<string, string>,
+): boolean {
+  for (const [address, stamp] of before) {
+    const other = after.get(address);
+    if (other !== undefined && sameRun(stamp, other)) return true;
+  }
+  return false;
+}
+
+/** Whether two stamps of one server are of one run: starts are told in whole seconds, and so compared with a tolerance. */
+export function sameRun(a: string, b: string): boolean {
+  if (a === b) return true;
+  const [kindA, startA] = a.split(" ");
+  const [kindB, startB] = b.split(" ");
+  if (kindA !== "start" || kindB !== "start") return false;
+  return Math.abs(Number(startA) - Number(startB)) <= CACHE_RUN_TOLERANCE_MS;
+}
+
+async function runOf(
+  connection: HotRodConnection,
+  cache: string,
+  clock: Clock,
+): Promise<string | undefined> {
+  const { stats } = await connection.request("stats", { cache }, {});
+  const boot = stats.get("bootId");
+  if (boot !== undefined) return `boot ${boot}`;
+  const seconds = Number(stats.get("timeSinceStart") ?? -1);
+  return seconds >= 0 ? `start ${Math.round(clock.now() - seconds * 1000)}` : undefined;
+}
+
+async function topologyId(
+  connection: HotRodConnection,
+  cache: string,
+): Promise<number | undefined> {
+  const scope = { cache, intelligence: Intelligence.TopologyAware };
+  const { header } = await connection.request("ping", scope, {});
+  return header.topology?.id;
+}
