@@ -1,7 +1,6 @@
 import { createInbox, headers } from "@nats-io/nats-core";
 import type { Msg, MsgHdrs } from "@nats-io/nats-core";
 import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
-import { LOG_PUBLISH_TIMEOUT_MS } from "../../topology/limits.ts";
 import type { PublishAck } from "../../topology/ports.ts";
 import type { NatsLink } from "./connect.ts";
 import { refusal } from "./nats-error.ts";
@@ -11,6 +10,12 @@ export interface Expectation {
   readonly msgId?: string;
   /** The stream's newest sequence of this subject; 0: there is none. */
   readonly lastSubjectSeq?: number;
+}
+
+/** How long one attempt may take, ms, and what ends it before. */
+export interface Attempt {
+  readonly timeoutMs: number;
+  readonly signal?: AbortSignal;
 }
 
 /** A server's answer to a record: a PubAck, or an error. */
@@ -70,7 +75,7 @@ export class AckedPublisher {
     subject: string,
     payload: Uint8Array,
     expected: Expectation,
-    signal?: AbortSignal,
+    { timeoutMs, signal }: Attempt,
   ): Promise<PublishAck> {
     signal?.throwIfAborted();
     this.#link.assertConnected(`store a record on ${subject}`);
@@ -91,7 +96,7 @@ export class AckedPublisher {
     const { clock } = this.#link.tools;
     cleanUps.push(
       () => signal?.removeEventListener("abort", onAbort),
-      clock.after(LOG_PUBLISH_TIMEOUT_MS, () => settle(this.#timeout(entry))),
+      clock.after(timeoutMs, () => settle(this.#timeout(entry, timeoutMs))),
     );
     try {
       this.#link.nc.publish(subject, payload, { reply, headers: this.#headers(expected) });
@@ -129,14 +134,14 @@ export class AckedPublisher {
     else entry.settle(outcome);
   }
 
-  #timeout(entry: InFlight): IsthmusError {
+  #timeout(entry: InFlight, timeoutMs: number): IsthmusError {
     const { domain } = this.#link.settings;
     const also =
       entry.foreign === undefined ? "" : `; ${entry.foreign} answered, which does not count`;
     return new IsthmusError(
       ErrorCode.LogTimeout,
       `no confirmation for a record on ${entry.subject} from stream ${this.#stream} of domain ` +
-        `${domain} within ${LOG_PUBLISH_TIMEOUT_MS} ms${also}`,
+        `${domain} within ${timeoutMs} ms${also}`,
     );
   }
 

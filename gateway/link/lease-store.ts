@@ -1,5 +1,6 @@
 import { jetstream } from "@nats-io/jetstream";
 import { Kvm } from "@nats-io/kv";
+import { LEASE_WRITE_TIMEOUT_MS } from "../../topology/limits.ts";
 import { siteBucket } from "../../topology/names.ts";
 import type { LeaseStore } from "../../topology/ports.ts";
 import { AckedPublisher, RefusedError } from "./acked-publisher.ts";
@@ -41,7 +42,8 @@ export class NatsLeaseStore implements LeaseStore {
   async write(value: Uint8Array, expectedRevision: number): Promise<number | undefined> {
     try {
       const expected = { lastSubjectSeq: expectedRevision };
-      return (await this.#publisher.publish(this.#subject, value, expected)).seq;
+      const attempt = { timeoutMs: LEASE_WRITE_TIMEOUT_MS };
+      return (await this.#publisher.publish(this.#subject, value, expected, attempt)).seq;
     } catch (error) {
       const lost = error instanceof RefusedError && error.number === ApiErrorCode.WrongLastSequence;
       if (lost) return undefined;

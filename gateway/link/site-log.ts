@@ -1,7 +1,7 @@
 import { DiscardPolicy, RetentionPolicy, StorageType } from "@nats-io/jetstream";
 import type { JetStreamManager, StreamInfo } from "@nats-io/jetstream";
 import { nanos } from "@nats-io/nats-core";
-import { LOG_DUPLICATE_WINDOW_MS } from "../../topology/limits.ts";
+import { LOG_DUPLICATE_WINDOW_MS, LOG_PUBLISH_TIMEOUT_MS } from "../../topology/limits.ts";
 import { logStream, logSubjects } from "../../topology/names.ts";
 import type { LogState, PublishAck, SiteLog, StoredMessage } from "../../topology/ports.ts";
 import { AckedPublisher } from "./acked-publisher.ts";
@@ -41,7 +41,8 @@ export class NatsSiteLog implements SiteLog {
     msgId: string,
     signal: AbortSignal,
   ): Promise<PublishAck> {
-    return this.#publisher.publish(subject, payload, { msgId }, signal);
+    const attempt = { timeoutMs: LOG_PUBLISH_TIMEOUT_MS, signal };
+    return this.#publisher.publish(subject, payload, { msgId }, attempt);
   }
 
   async last(subject: string): Promise<StoredMessage | undefined> {

@@ -153,8 +153,7 @@ describe("a mirror over a leaf link", () => {
     expect(made.lastSeq).toBe(0);
     await publish(101, 8);
     await until("the change was noticed", async () =>
-      // oxlint-disable-next-line typescript/no-unsafe-type-assertion
-      (sites.lon.link.tools.logger as unknown as { lines: Array<{ fields: object }> }).lines.some(
+      sites.lon.logger.lines.some(
         ({ fields }) => "code" in fields && fields.code === ErrorCode.MirrorReplaced,
       ),
     );

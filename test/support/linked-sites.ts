@@ -15,40 +15,62 @@ export const TEST_LIMITS: LogLimits = {
 };
 
 /** Connects to a server as the process of a site would. */
-export async function linkTo(server: NatsServer, site: string): Promise<NatsLink> {
-  const logger = new MemoryLogger();
+export async function linkTo(
+  server: NatsServer,
+  site: string,
+  logger = new MemoryLogger(),
+): Promise<NatsLink> {
   const settings = { site, servers: [server.url], domain: site };
   const tools = { clock: realClock, random: realRandom, logger };
   return connectNats(settings, tools, 20_000, new AbortController().signal);
 }
 
+/** One site: its server, its process's connection, and its own log (not made yet). */
+class LinkedSite {
+  readonly server: NatsServer;
+  readonly logger: MemoryLogger;
+  readonly link: NatsLink;
+  readonly log: NatsSiteLog;
+
+  constructor(server: NatsServer, link: NatsLink, logger: MemoryLogger) {
+    this.server = server;
+    this.logger = logger;
+    this.link = link;
+    this.log = new NatsSiteLog(link, TEST_LIMITS);
+  }
+
+  static async connect(server: NatsServer, site: string): Promise<LinkedSite> {
+    const logger = new MemoryLogger();
+    return new LinkedSite(server, await linkTo(server, site, logger), logger);
+  }
+}
+
 /** Two sites, each with a real nats-server, and one leaf link from lon to nyc through a proxy that can be cut. */
 export class LinkedSites implements AsyncDisposable {
-  readonly nyc: { server: NatsServer; link: NatsLink; log: NatsSiteLog };
-  readonly lon: { server: NatsServer; link: NatsLink; log: NatsSiteLog };
+  readonly nyc: LinkedSite;
+  readonly lon: LinkedSite;
   readonly leaf: CuttableProxy;
   /** Of nyc's log, at lon. */
   readonly mirrorAtLon: NatsLogMirror;
   /** Of lon's log, at nyc. */
   readonly mirrorAtNyc: NatsLogMirror;
 
-  private constructor(nyc: NatsServer, lon: NatsServer, leaf: CuttableProxy, links: NatsLink[]) {
-    const [nycLink, lonLink] = links as [NatsLink, NatsLink];
-    this.nyc = { server: nyc, link: nycLink, log: new NatsSiteLog(nycLink, TEST_LIMITS) };
-    this.lon = { server: lon, link: lonLink, log: new NatsSiteLog(lonLink, TEST_LIMITS) };
+  private constructor(nyc: LinkedSite, lon: LinkedSite, leaf: CuttableProxy) {
+    this.nyc = nyc;
+    this.lon = lon;
     this.leaf = leaf;
     const nycOrigin = { site: "nyc", domain: "nyc" };
     const lonOrigin = { site: "lon", domain: "lon" };
-    this.mirrorAtLon = new NatsLogMirror(lonLink, nycOrigin, TEST_LIMITS);
-    this.mirrorAtNyc = new NatsLogMirror(nycLink, lonOrigin, TEST_LIMITS);
+    this.mirrorAtLon = new NatsLogMirror(lon.link, nycOrigin, TEST_LIMITS);
+    this.mirrorAtNyc = new NatsLogMirror(nyc.link, lonOrigin, TEST_LIMITS);
   }
 
   static async start(): Promise<LinkedSites> {
     const nyc = await NatsServer.start({ domain: "nyc" });
     const leaf = await CuttableProxy.start(nyc.leafPort);
     const lon = await NatsServer.start({ domain: "lon", leafRemotes: [leaf.url] });
-    const links = await Promise.all([linkTo(nyc, "nyc"), linkTo(lon, "lon")]);
-    return new LinkedSites(nyc, lon, leaf, links);
+    const sites = [LinkedSite.connect(nyc, "nyc"), LinkedSite.connect(lon, "lon")] as const;
+    return new LinkedSites(await sites[0], await sites[1], leaf);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

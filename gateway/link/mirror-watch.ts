@@ -1,0 +1,83 @@
+import { MIRROR_STALL_MS } from "../../topology/limits.ts";
+import type { LogState, MirrorState } from "../../topology/ports.ts";
+
+/** What the origin's log looks like to its own site at start and after a reconnect. */
+export type LogVerdict =
+  | "ok"
+  /** There is no log. */
+  | "missing"
+  /** The log is another one than the ledger knows. */
+  | "recreated"
+  /** The log has lost its end: it is behind what it has confirmed, or what a target has applied. */
+  | "truncated";
+
+/**
+ * Judges the own log before anything is published; all but "ok" means a new incarnation on a new stream (design section 5).
+ *
+ * `known.lastAckSeq` is the ledger's last PubAck, `known.targetsSeqMax` the highest position that any target announced for
+ * this incarnation; `known` undefined: the ledger knows no log yet, and any log is fine.
+ */
+export function judgeOwnLog(
+  log: LogState | undefined,
+  known:
+    | { readonly created: string; readonly lastAckSeq: number; readonly targetsSeqMax: number }
+    | undefined,
+): LogVerdict {
+  if (log === undefined) return "missing";
+  if (known === undefined) return "ok";
+  if (log.created !== known.created) return "recreated";
+  const confirmed = Math.max(known.lastAckSeq, known.targetsSeqMax);
+  return log.lastSeq < confirmed ? "truncated" : "ok";
+}
+
+/** What a mirror looks like against what its origin announces. */
+export type MirrorVerdict =
+  | "ok"
+  | "missing"
+  /** The origin's log was made anew: apply this mirror to its end, then `recreate`. */
+  | "recreated"
+  /** The mirror has more than the log: the log lost its end, and its site will make it anew. */
+  | "ahead";
+
+/**
+ * Judges a mirror against its origin's heartbeat. `mirror` must have been read before the origin wrote that heartbeat (two
+ * beats and a round trip are plenty): a mirror that is read later may rightly have more than was announced.
+ */
+export function judgeMirror(mirror: MirrorState | undefined, announced: LogState): MirrorVerdict {
+  if (mirror === undefined) return "missing";
+  if (mirror.originCreated !== announced.created) return "recreated";
+  return mirror.lastSeq > announced.lastSeq ? "ahead" : "ok";
+}
+
+/**
+ * Whether records of a cache were trimmed from a log or a mirror before they were read: a gap.
+ *
+ * `position` is the last sequence applied, `end` the sequence of the newest record of this cache that the origin confirmed;
+ * a cache that nobody writes to has an old position and misses nothing.
+ */
+export function trimmedPast(state: LogState, position: number, end: number): boolean {
+  return position < end && state.firstSeq > position + 1;
+}
+
+/** How far a mirror has come, and since when it stands there with something left to fetch. */
+export interface MirrorProgress {
+  readonly lastSeq: number;
+  /** On the monotonic clock; undefined: there is nothing to fetch. */
+  readonly waitingSinceMs: number | undefined;
+}
+
+/** The progress after one more look at `lastSeq`, toward the end that the origin last announced. */
+export function progressed(
+  before: MirrorProgress | undefined,
+  lastSeq: number,
+  announcedSeq: number,
+  nowMs: number,
+): MirrorProgress {
+  if (lastSeq >= announcedSeq) return { lastSeq, waitingSinceMs: undefined };
+  const stands = before?.lastSeq === lastSeq;
+  return { lastSeq, waitingSinceMs: (stands ? before.waitingSinceMs : undefined) ?? nowMs };
+}
+
+/** A mirror that stands still for `MIRROR_STALL_MS` with something left to fetch, whatever its own `lag` says. */
+export const isStalled = (progress: MirrorProgress, nowMs: number): boolean =>
+  progress.waitingSinceMs !== undefined && nowMs - progress.waitingSinceMs >= MIRROR_STALL_MS;
