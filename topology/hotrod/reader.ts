@@ -1,11 +1,15 @@
 import { ErrorCode, IsthmusError } from "../errors.ts";
 import { HOT_ROD_FRAME_BYTES_MAX } from "../limits.ts";
 
-/** What a list had yielded when the bytes ran out. Offsets count from the start of the frame. */
+/** What a list has yielded so far, and the offset in the frame behind that. */
 interface ListProgress {
   readonly items: unknown[];
   readonly next: number;
+  readonly done: boolean;
 }
+
+/** A list that ended and is shorter is read again when the frame is, which costs less than remembering it. */
+const REMEMBERED_ITEMS_MIN = 16;
 
 /**
  * Reads Hot Rod primitives from one frame in a buffer. When the bytes run out it turns short: it stays so, every further
@@ -194,18 +198,26 @@ export class Reader {
     const progress = this.#progress?.get(start);
     const items = (progress?.items ?? []) as T[];
     if (progress !== undefined) this.#pos = this.#start + progress.next;
+    if (progress?.done === true) return items;
     while (items.length < count) {
       const next = this.offset;
       const item = read(this);
       if (this.#short) {
-        this.#progress ??= new Map();
-        this.#progress.set(start, { items, next });
-        break;
+        this.#remember(start, { items, next, done: false });
+        return items;
       }
       if (item === undefined) break;
       items.push(item);
     }
+    if (progress !== undefined || items.length >= REMEMBERED_ITEMS_MIN) {
+      this.#remember(start, { items, next: this.offset, done: true });
+    }
     return items;
+  }
+
+  #remember(start: number, progress: ListProgress): void {
+    this.#progress ??= new Map();
+    this.#progress.set(start, progress);
   }
 
   #has(length: number): boolean {

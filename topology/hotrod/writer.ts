@@ -15,7 +15,8 @@ export class Writer {
   }
 
   u8(value: number): void {
-    this.#bytes[this.#reserve(1)] = value;
+    const at = this.#reserve(1);
+    this.#bytes[at] = value;
   }
 
   bool(value: boolean): void {
