@@ -100,16 +100,17 @@ export class InfinispanServer implements AsyncDisposable {
       "-Djgroups.bind.address=127.0.0.1",
       "-Djgroups.join_timeout=500",
       `-Dinfinispan.server.home.path=${this.folder}`,
-      ...["-cp", await which("infinispan"), "org.infinispan.server.Bootstrap"],
-      ...["-s", this.folder, "-c", "infinispan.xml", "-n", name],
-      ...["-l", join(this.folder, "conf", "log4j2.xml")],
     ];
+    const server = ["-cp", await which("infinispan"), "org.infinispan.server.Bootstrap"];
+    const logging = join(this.folder, "conf", "log4j2.xml");
+    const files = ["-s", this.folder, "-c", "infinispan.xml", "-l", logging];
+    const args = [...java, ...server, ...files, "-n", name];
     const logFile = join(this.folder, "server.log");
-    const started = ServerProcess.spawn(`Infinispan ${name}`, logFile, await which("java"), java);
+    const started = ServerProcess.spawn(`Infinispan ${name}`, logFile, await which("java"), args);
     this.#process = started;
     try {
       await started.untilReady(() => this.#answersHotRod(), START_MS_MAX);
-      await started.untilReady(async () => this.#joined(logBefore), START_MS_MAX);
+      await started.untilReady(async () => this.#complete(logBefore), START_MS_MAX);
     } catch (error) {
       await started.kill();
       throw error;
@@ -156,13 +157,12 @@ export class InfinispanServer implements AsyncDisposable {
     });
   }
 
-  /** True when this node's view of the cluster holds more than itself, if it joined one. */
-  #joined(logBefore: number): boolean {
+  /** True when the start is over (Hot Rod answers before, with errors) and the view holds more than this node, if it joined one. */
+  #complete(logBefore: number): boolean {
+    const log = this.process.log().slice(logBefore);
+    if (!log.includes("ISPN080001")) return false;
     if (this.#options.joins?.process.alive !== true) return true;
-    const views = this.process
-      .log()
-      .slice(logBefore)
-      .matchAll(/new cluster view for channel .*\((\d+)\) \[/g);
+    const views = log.matchAll(/new cluster view for channel .*\((\d+)\) \[/g);
     return [...views].some(([, members]) => Number(members) > 1);
   }
 
