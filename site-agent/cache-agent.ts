@@ -105,6 +105,7 @@ export class CacheAgent implements CacheHands {
   constructor(parts: CacheAgentParts) {
     this.#parts = parts;
     this.rows = parts.ledger.cache(parts.cache);
+    assert(parts.policy.mode !== "off" && parts.policy.mode !== "never", "a cache is not handled");
     this.#invalidate = parts.policy.mode === "invalidate";
     this.#gap = { reason: "not scanned since the start", since: this.#lastAlive() };
     this.publisher = this.#makePublisher();
@@ -372,7 +373,7 @@ export class CacheAgent implements CacheHands {
       header: () => ({
         ...header(),
         policyHash: this.policyHash,
-        mode: policy.mode,
+        mode: policy.mode as BatchHeader["mode"],
         mediaType: this.#info?.mediaType ?? "",
         held: false,
       }),

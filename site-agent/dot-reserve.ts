@@ -4,6 +4,9 @@ import type { Clock, Ledger } from "../topology/ports.ts";
 
 const FACT = "dots/reservedUpTo";
 
+/** How long to wait for a lease that is being renewed, ms. */
+const LEASE_POLL_MS = 50;
+
 /**
  * Keeps the site's clock supplied with dots that are fsynced as reserved before one of them is drawn, so that no dot is
  * ever drawn twice, whatever is lost of the ledger's tail (I6).
@@ -11,10 +14,15 @@ const FACT = "dots/reservedUpTo";
 export class DotReserve {
   readonly clock: SiteClock;
   readonly #ledger: Ledger;
+  readonly #clock: Clock;
+  readonly #isActive: () => boolean;
   #reserving: Promise<void> | undefined;
 
-  constructor(ledger: Ledger, clock: Clock) {
+  /** `isActive`: this process holds the site's lease for longer than one operation can take. */
+  constructor(ledger: Ledger, clock: Clock, isActive: () => boolean) {
     this.#ledger = ledger;
+    this.#clock = clock;
+    this.#isActive = isActive;
     const stored = ledger.fact(FACT);
     this.clock = new SiteClock(clock, typeof stored === "bigint" ? stored : makeDot(0, 0));
   }
@@ -24,15 +32,19 @@ export class DotReserve {
     this.clock.startAbove(bound);
   }
 
-  /** True when a dot may be drawn now without waiting; keeps the reserve topped up in the background. */
+  /** True when a dot may be drawn and the cache written without waiting; keeps the reserve topped up in the background. */
   get mayDraw(): boolean {
+    if (!this.#isActive()) return false;
     if (this.clock.needsReserve()) void this.#reserve().catch(() => undefined);
     return this.clock.mayDraw();
   }
 
-  /** Resolves when a dot may be drawn. @throws what the ledger's sync throws. */
+  /** Resolves when a dot may be drawn and the cache written. @throws what the ledger's sync throws. */
   async ready(): Promise<void> {
-    while (!this.mayDraw) await this.#reserve();
+    while (!this.mayDraw) {
+      if (this.#isActive()) await this.#reserve();
+      else await this.#clock.sleep(LEASE_POLL_MS);
+    }
   }
 
   #reserve(): Promise<void> {

@@ -109,6 +109,14 @@ export const ErrorCode = {
   /** A record in a log cannot be decoded. Remedy: report it with the record; it is kept as a dead letter. */
   WireMalformed: "IS3021",
 
+  /** A peer's log holds a batch that must not be there: of a cache that is local here, or of another site or cache. Nothing is applied. Remedy: find out who writes into that site's log; check that all sites run the same file. */
+  BatchRefused: "IS3030",
+  /** Batches of a cache cannot be applied as things are; its position stays and nothing is lost. Remedy: as the message says, mostly: run the same file at all sites, or give the cache the same encoding. */
+  ReceiverBlocked: "IS3031",
+
+  /** The mirror of a peer's log stands still though the peer announced more. Remedy: look at the link between the sites' NATS servers; nothing is lost while the peer's log holds it. */
+  MirrorStalled: "IS3032",
+
   /** A verb or an option that does not exist. Remedy: see `isthmus --help`. */
   UsageUnknown: "IS5001",
   /** A verb was given an option's value or an argument that it cannot use, or lacks one that it needs. Remedy: see `isthmus VERB --help`. */

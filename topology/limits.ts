@@ -153,3 +153,34 @@ export const PLAIN_DEPTH_MAX = 6;
 export const DRAIN_MS_MAX = 10_000;
 /** Two start times of one cache server's run differ by less: it tells whole seconds, and an answer takes a while. A restart takes longer. */
 export const CACHE_RUN_TOLERANCE_MS = 2_500;
+
+/** Keys of one cache of one origin that are applied side by side: as many as keep the cache's connections busy. */
+export const APPLY_KEYS_MAX = 256;
+
+/** Mutations of one cache of one origin that are held in memory: two full batches wait behind the one at work (I12). */
+export const APPLY_ITEMS_MAX = 1_536;
+
+/** Batches that an apply bound reserves ahead, so that one fsync serves many: an unclean start looks at no more. */
+export const APPLY_BOUND_BATCHES = 64;
+
+/** Ranges that an applied position names beyond its prefix: one stuck key must not hold up every writer. */
+export const POSITION_RANGES_MAX = 64;
+
+/** Failures of one mutation, and the time they must span (ms), before it is set aside as a dead letter. */
+export const DEAD_LETTER_FAILURES = 5;
+export const DEAD_LETTER_MS = 30_000;
+
+/** Keys in one question for absent ones: a page keeps the local cache busy for a few ms. */
+export const FETCH_KEYS_MAX = 512;
+
+/** Bytes of values in one answer: NATS's default `max_payload` is 1 MiB, and one value may go over this. */
+export const FETCH_BYTES_MAX = 512 * 1024;
+
+/** How long a peer may take to answer a question for absent keys, ms. */
+export const FETCH_TIMEOUT_MS = 5_000;
+
+/** Least `max_payload` of a site's NATS server: the most that NATS advises, so that batches never meet the 1 MiB default. */
+export const NATS_PAYLOAD_BYTES_MIN = 8 * 1024 * 1024;
+
+/** Disk that a site's JetStream may use beside the logs: the site's bucket and the streams' own bookkeeping. */
+export const NATS_SPARE_BYTES = 256 * 1024 * 1024;

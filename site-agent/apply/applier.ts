@@ -232,7 +232,8 @@ export class Applier {
     plan: Plan,
     expected: bigint | "missing",
   ): Promise<Written> {
-    const { connector, stats } = this.#parts;
+    const { connector, stats, dots } = this.#parts;
+    await dots.ready();
     const wanted = plan.write === "put" ? plan.wanted : undefined;
     try {
       const outcome =

@@ -1,0 +1,54 @@
+import type { Batch } from "../../topology/mutation/batch.ts";
+import type { CacheName, SiteName } from "../../topology/names.ts";
+import type { Mode } from "../../topology/policy/mode.ts";
+
+/** What is to happen with a batch that arrived. */
+export type Acceptance =
+  | { readonly is: "apply" }
+  /** Passed over on purpose: the position moves, nothing is stored. */
+  | { readonly is: "pass"; readonly why: "off" | "not a target" }
+  /** A peer sent what it must not: passed over, counted, alarmed. */
+  | { readonly is: "refuse"; readonly why: string }
+  /** Cannot be applied as things are: the position stays, tried again. */
+  | { readonly is: "block"; readonly why: string };
+
+/** This site's side of one cache, as far as it decides about arriving batches. */
+export interface Receiving {
+  readonly origin: SiteName;
+  readonly cache: CacheName;
+  readonly mode: Mode;
+  /** Whether the policy sends this cache from the origin to this site. */
+  readonly isTarget: boolean;
+  readonly policyHash: string;
+  /** undefined until the cache was opened. */
+  readonly mediaType: string | undefined;
+}
+
+/** Decides about one batch (I9). Pure. */
+export function acceptBatch({ header }: Batch, here: Receiving): Acceptance {
+  if (header.origin !== here.origin || header.cache !== here.cache) {
+    return {
+      is: "refuse",
+      why: `a batch of ${header.origin}/${header.cache} in the log of ${here.origin}/${here.cache}`,
+    };
+  }
+  if (here.mode === "never") {
+    return { is: "refuse", why: `${here.cache} is local (mode never), but ${here.origin} sent it` };
+  }
+  if (here.mode === "off") return { is: "pass", why: "off" };
+  if (!here.isTarget) return { is: "pass", why: "not a target" };
+  if (header.policyHash !== here.policyHash) {
+    return {
+      is: "block",
+      why: `${here.origin} decides conflicts of ${here.cache} by another policy (${header.policyHash}, here ${here.policyHash})`,
+    };
+  }
+  if (here.mediaType === undefined) return { is: "block", why: `${here.cache} is not open yet` };
+  if (header.mediaType !== here.mediaType) {
+    return {
+      is: "block",
+      why: `${here.cache} stores ${header.mediaType} at ${here.origin}, but ${here.mediaType} here`,
+    };
+  }
+  return { is: "apply" };
+}

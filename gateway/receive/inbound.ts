@@ -1,0 +1,203 @@
+import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
+import { RETRY_MS_MAX } from "../../topology/limits.ts";
+import type { CacheName, SiteName } from "../../topology/names.ts";
+import type {
+  Clock,
+  Ledger,
+  LogMirror,
+  LogState,
+  Logger,
+  MirrorState,
+  Random,
+} from "../../topology/ports.ts";
+import {
+  isStalled,
+  judgeMirror,
+  progressed,
+  trimmedPast,
+  type MirrorProgress,
+} from "../link/mirror-watch.ts";
+import type { PositionStore } from "./position-store.ts";
+import type { Receiver } from "./receiver.ts";
+
+/** What {@link Inbound} needs of its site. */
+export interface InboundParts {
+  readonly origin: SiteName;
+  readonly mirror: LogMirror;
+  readonly receivers: readonly Receiver[];
+  readonly ledger: Ledger;
+  readonly positions: PositionStore;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  /** The origin's log as its last heartbeat announced it; undefined: none was heard. */
+  readonly announced: () => LogState | undefined;
+  /** Changes of these caches may have been missed. */
+  readonly onGap: (caches: readonly CacheName[], reason: string) => void;
+}
+
+/** How far the mirror of one origin has come. */
+export type InboundState = "waiting for the mirror" | "receiving" | "stalled" | "blocked";
+
+/**
+ * One origin's mirror and all that is read from it. It makes the mirror, notices when the origin's log was made anew or lost
+ * its end, when the mirror stands still, and when either was trimmed past a position (I7).
+ */
+export class Inbound {
+  readonly #parts: InboundParts;
+  #state: InboundState = "waiting for the mirror";
+  #problem: string | undefined;
+  #progress: MirrorProgress | undefined;
+  #mirror: MirrorState | undefined;
+
+  constructor(parts: InboundParts) {
+    this.#parts = parts;
+  }
+
+  get origin(): SiteName {
+    return this.#parts.origin;
+  }
+
+  get state(): InboundState {
+    return this.#state;
+  }
+
+  get problem(): string | undefined {
+    return this.#problem;
+  }
+
+  /** The mirror as it was last seen. */
+  get mirror(): MirrorState | undefined {
+    return this.#mirror;
+  }
+
+  get receivers(): readonly Receiver[] {
+    return this.#parts.receivers;
+  }
+
+  /** Receives until the signal aborts. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock, random, logger } = this.#parts;
+    for (let attempt = 0; !signal.aborted; attempt++) {
+      try {
+        const mirror = await this.#ready();
+        this.#problem = undefined;
+        attempt = 0;
+        await this.#receive(mirror, signal);
+      } catch (error) {
+        if (signal.aborted) return;
+        this.#failed(error, logger);
+      }
+      const backOff = Math.min(2 ** Math.min(attempt, 12) * 50, RETRY_MS_MAX);
+      await clock.sleep(backOff * (0.5 + random.next() / 2), signal);
+    }
+  }
+
+  #failed(error: unknown, logger: Logger): void {
+    const isIsthmus = error instanceof IsthmusError;
+    if (isIsthmus && error.code === ErrorCode.MirrorReplaced) {
+      logger.info({ code: error.code }, error.message);
+      return;
+    }
+    const reason = error instanceof Error ? error.message : String(error);
+    const stops = isIsthmus && error.code === ErrorCode.WireVersionUnknown;
+    this.#state = stops ? "blocked" : "waiting for the mirror";
+    if (this.#problem !== reason) {
+      const code = isIsthmus ? error.code : undefined;
+      logger.error({ err: error, code }, "not receiving, tried again until it works");
+    }
+    this.#problem = reason;
+  }
+
+  /** The mirror, made if there is none; positions are put back if it follows another log than they count in. */
+  async #ready(): Promise<MirrorState> {
+    const { mirror, ledger, origin, receivers, positions, onGap } = this.#parts;
+    let state = await mirror.state();
+    if (state === undefined) {
+      await mirror.recreate(this.#lowestPosition());
+      state = await mirror.state();
+    }
+    if (state === undefined) {
+      throw new IsthmusError(ErrorCode.MirrorReplaced, `the mirror of ${origin} is not there yet`);
+    }
+    const fact = `log/of/${origin}`;
+    const known = ledger.fact(fact);
+    const caches = receivers.map((receiver) => receiver.cache);
+    if (known !== state.originCreated) {
+      for (const cache of caches) positions.restart(origin, cache);
+      ledger.setFact(fact, state.originCreated);
+      await ledger.commit();
+      if (known !== undefined) onGap(caches, `the log of ${origin} was made anew`);
+    }
+    const trimmed = caches.filter((cache) =>
+      trimmedPast(state, positions.get(origin, cache).seq, state.lastSeq),
+    );
+    // Records of other caches leave holes too, so only a position that some record followed can have been passed.
+    const passed = trimmed.filter((cache) => positions.get(origin, cache).seq > 0);
+    if (passed.length > 0) onGap(passed, `the mirror of ${origin} was trimmed past the position`);
+    this.#mirror = state;
+    return state;
+  }
+
+  #lowestPosition(): number {
+    const { receivers, positions, origin } = this.#parts;
+    return Math.min(...receivers.map((r) => positions.get(origin, r.cache).seq));
+  }
+
+  async #receive(mirror: MirrorState, signal: AbortSignal): Promise<void> {
+    const ended = new AbortController();
+    const stop = () => ended.abort();
+    signal.addEventListener("abort", stop);
+    this.#state = "receiving";
+    let failure: unknown;
+    const guard = async (work: Promise<void>) => {
+      try {
+        await work;
+      } catch (error) {
+        failure ??= error;
+        stop();
+      }
+    };
+    try {
+      await Promise.all([
+        guard(this.#watch(ended.signal)),
+        ...this.receivers.map((r) => guard(r.run(mirror.created, ended.signal))),
+      ]);
+    } finally {
+      signal.removeEventListener("abort", stop);
+    }
+    if (failure !== undefined) throw failure;
+  }
+
+  /** Compares the mirror with what the origin announces, and makes it anew when it follows a log that is gone. */
+  async #watch(signal: AbortSignal): Promise<void> {
+    const { mirror, clock, announced, logger, origin } = this.#parts;
+    let batchesBefore = -1;
+    while (!signal.aborted) {
+      await clock.sleep(1_000, signal);
+      if (signal.aborted) return;
+      const state = await mirror.state();
+      this.#mirror = state;
+      const end = announced();
+      if (state === undefined || end === undefined) continue;
+      const verdict = judgeMirror(state, end);
+      const batches = this.receivers.reduce((sum, r) => sum + r.stats.batches, 0);
+      const isApplied = batches === batchesBefore && this.receivers.every((r) => r.isIdle);
+      batchesBefore = batches;
+      if (verdict === "recreated" && isApplied) {
+        logger.warn({}, `the log of ${origin} was made anew: making its mirror anew`);
+        await mirror.recreate(0);
+        return;
+      }
+      this.#progress = progressed(this.#progress, state.lastSeq, end.lastSeq, clock.monotonic());
+      const stalled = verdict === "ok" && isStalled(this.#progress, clock.monotonic());
+      if (stalled && this.#state === "receiving") {
+        logger.warn(
+          { at: state.lastSeq, announced: end.lastSeq, code: ErrorCode.MirrorStalled },
+          `the mirror of ${origin} stands still though there is more to fetch`,
+        );
+      }
+      this.#state = stalled ? "stalled" : "receiving";
+    }
+  }
+}

@@ -1,0 +1,50 @@
+import type { CacheName, SiteName } from "../../topology/names.ts";
+import type { Ledger } from "../../topology/ports.ts";
+
+/** Where one cache of one origin's log is applied up to, as the ledger holds it: the one source of truth. */
+export interface Position {
+  /** The contiguous prefix; 0 before the first batch. */
+  readonly seq: number;
+  /** Of the last batch that was read; "" before the first. */
+  readonly incarnation: string;
+  /** The last batch's counter in that incarnation. */
+  readonly counter: number;
+  /** No apply was ever begun beyond this sequence. */
+  readonly bound: number;
+}
+
+const START: Position = { seq: 0, incarnation: "", counter: 0, bound: 0 };
+
+/** The positions and apply bounds in a site's ledger. */
+export class PositionStore {
+  readonly #ledger: Ledger;
+
+  constructor(ledger: Ledger) {
+    this.#ledger = ledger;
+  }
+
+  get(origin: SiteName, cache: CacheName): Position {
+    const stored = this.#ledger.fact(position(origin, cache)) as Omit<Position, "bound"> | undefined;
+    const bound = this.#ledger.fact(applyBound(origin, cache));
+    return { ...START, ...stored, bound: typeof bound === "number" ? bound : 0 };
+  }
+
+  /** Staged. */
+  set(origin: SiteName, cache: CacheName, value: Omit<Position, "bound">): void {
+    this.#ledger.setFact(position(origin, cache), value);
+  }
+
+  /** Staged. */
+  setBound(origin: SiteName, cache: CacheName, seq: number): void {
+    this.#ledger.setFact(applyBound(origin, cache), seq);
+  }
+
+  /** A mirror was made anew from the log's first record: staged. */
+  restart(origin: SiteName, cache: CacheName): void {
+    this.#ledger.setFact(position(origin, cache), START);
+    this.#ledger.setFact(applyBound(origin, cache), 0);
+  }
+}
+
+const position = (origin: SiteName, cache: CacheName) => `position/${origin}/${cache}`;
+const applyBound = (origin: SiteName, cache: CacheName) => `bound/${origin}/${cache}`;

@@ -1,0 +1,309 @@
+import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
+import {
+  APPLY_BOUND_BATCHES,
+  APPLY_ITEMS_MAX,
+  APPLY_KEYS_MAX,
+  RETRY_MS_MAX,
+} from "../../topology/limits.ts";
+import { decodeBatch, type Batch, type BatchHeader } from "../../topology/mutation/batch.ts";
+import type { Mutation } from "../../topology/mutation/mutation.ts";
+import { type CacheName, logSubject, type SiteName } from "../../topology/names.ts";
+import type {
+  CacheHands,
+  Clock,
+  Ledger,
+  LogMirror,
+  Logger,
+  Random,
+  StoredMessage,
+} from "../../topology/ports.ts";
+import { dotMs } from "../../topology/version/dot.ts";
+import type { Key } from "../../topology/version/entry.ts";
+import type { Arrival } from "../../topology/version/join.ts";
+import { acceptBatch, type Receiving } from "./accept.ts";
+import { CacheSuccesses, DeadLetterRule } from "./dead-letter-rule.ts";
+import { KeyedQueue } from "./keyed-queue.ts";
+import { PositionStore } from "./position-store.ts";
+import { PositionTracker, type Applied } from "./position-tracker.ts";
+import { ReceiverStats } from "./receiver-stats.ts";
+
+/** What {@link Receiver} needs of its site. */
+export interface ReceiverParts {
+  readonly site: SiteName;
+  readonly origin: SiteName;
+  readonly cache: CacheName;
+  readonly mirror: LogMirror;
+  readonly ledger: Ledger;
+  readonly positions: PositionStore;
+  /** undefined for caches that are not handled here (off, never). */
+  readonly hands: CacheHands | undefined;
+  readonly receiving: () => Receiving;
+  /** This site's clock minus the origin's, ms, as estimated here; used if the batch brings no estimate. */
+  readonly offsetMs: () => number;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  /** The applied position moved; `urgent` if the batch says that a writer waits. */
+  readonly onApplied: (urgent: boolean) => void;
+  /** Batches are missing from the log. */
+  readonly onGap: (reason: string) => void;
+  readonly onDeadLetter: (letter: DeadLetter) => void;
+}
+
+/** A mutation or batch that cannot be applied, kept for the operator. */
+export interface DeadLetter {
+  readonly origin: SiteName;
+  readonly cache: CacheName;
+  readonly seq: number;
+  /** undefined: the whole batch could not be decoded. */
+  readonly key: Key | undefined;
+  readonly reason: string;
+  readonly payload: Uint8Array;
+}
+
+interface Item {
+  readonly arrival: Arrival;
+  readonly batch: OpenBatch;
+}
+
+interface OpenBatch {
+  readonly seq: number;
+  readonly held: boolean;
+  readonly payload: Uint8Array;
+  left: number;
+}
+
+/**
+ * Reads one cache of one origin's mirror from the position that the ledger holds, applies it in a bounded window, and moves
+ * the position behind what is committed. So a crash repeats, and never skips (I1, I6).
+ */
+export class Receiver {
+  readonly stats = new ReceiverStats();
+  readonly #parts: ReceiverParts;
+  readonly #queue: KeyedQueue<Item>;
+  readonly #subject: string;
+  readonly #successes = new CacheSuccesses();
+  #tracker = new PositionTracker(0);
+  #incarnation = "";
+  #counter = 0;
+  #bound = 0;
+  #blocked: string | undefined;
+  #signal: AbortSignal | undefined;
+
+  constructor(parts: ReceiverParts) {
+    this.#parts = parts;
+    this.#subject = logSubject(parts.origin, parts.cache);
+    this.#queue = new KeyedQueue(
+      (key, items) => this.#applyKey(key, items),
+      APPLY_KEYS_MAX,
+      APPLY_ITEMS_MAX,
+    );
+  }
+
+  get origin(): SiteName {
+    return this.#parts.origin;
+  }
+
+  get cache(): CacheName {
+    return this.#parts.cache;
+  }
+
+  /** Why nothing is applied, if so. */
+  get blocked(): string | undefined {
+    return this.#blocked;
+  }
+
+  /** Nothing is open: all that was read is applied. */
+  get isIdle(): boolean {
+    return this.#tracker.open === 0 && this.#queue.size === 0;
+  }
+
+  /** The incarnation of the log that {@link applied} counts in; "" before the first batch. */
+  get incarnation(): string {
+    return this.#incarnation;
+  }
+
+  applied(): Applied {
+    return this.#tracker.applied();
+  }
+
+  /** Reads and applies until the signal aborts or the mirror is replaced underneath. @throws MirrorReplaced */
+  async run(mirrorCreated: string, signal: AbortSignal): Promise<void> {
+    const { mirror, positions, origin, cache } = this.#parts;
+    const position = positions.get(origin, cache);
+    this.#signal = signal;
+    this.#tracker = new PositionTracker(position.seq);
+    this.#incarnation = position.incarnation;
+    this.#counter = position.counter;
+    this.#bound = position.bound;
+    for await (const chunk of mirror.read(this.#subject, position.seq, mirrorCreated, signal)) {
+      for (const message of chunk) await this.#receive(message, signal);
+      if (signal.aborted) break;
+    }
+    await this.#queue.drained();
+  }
+
+  async #receive(message: StoredMessage, signal: AbortSignal): Promise<void> {
+    const { stats } = this;
+    const batch = this.#decode(message);
+    this.#tracker.begin(message.seq);
+    stats.batches += 1;
+    stats.bytes += message.payload.length;
+    if (batch === undefined) return this.#passed(message.seq, "");
+    if (!(await this.#accepted(batch, message, signal))) return;
+    if (message.seq > this.#bound) await this.#reserve(message.seq);
+    this.#note(batch.header);
+    stats.mutations += batch.mutations.length;
+    if (batch.mutations.length === 0) return this.#passed(message.seq, batch.header.incarnation);
+    const open: OpenBatch = {
+      seq: message.seq,
+      held: batch.header.held,
+      payload: message.payload,
+      left: batch.mutations.length,
+    };
+    const offsetMs = batch.header.offsets.get(this.#parts.site) ?? this.#parts.offsetMs();
+    for (const mutation of batch.mutations) {
+      await this.#queue.room();
+      const arrival = arrivalOf(mutation, this.origin, offsetMs);
+      this.#queue.push(mutation.key, { arrival, batch: open });
+    }
+  }
+
+  /** undefined: it cannot be decoded and became a dead letter. @throws WireVersionUnknown, which stops the link */
+  #decode(message: StoredMessage): Batch | undefined {
+    try {
+      return decodeBatch(message.payload);
+    } catch (error) {
+      if (!(error instanceof IsthmusError) || error.code === ErrorCode.WireVersionUnknown) {
+        throw error;
+      }
+      this.#bury(message.seq, undefined, error.message, message.payload);
+      return undefined;
+    }
+  }
+
+  /** True: to be applied. Waits while the batch is blocked: its position must not pass. */
+  async #accepted(batch: Batch, message: StoredMessage, signal: AbortSignal): Promise<boolean> {
+    const { receiving, clock, logger } = this.#parts;
+    for (;;) {
+      const acceptance = acceptBatch(batch, receiving());
+      if (acceptance.is !== "block") {
+        if (this.#blocked !== undefined) logger.info({}, "receiving goes on");
+        this.#blocked = undefined;
+      }
+      switch (acceptance.is) {
+        case "apply":
+          return true;
+        case "pass":
+          this.stats.passed += 1;
+          this.#passed(message.seq, batch.header.incarnation);
+          return false;
+        case "refuse":
+          this.stats.refused += 1;
+          logger.error(
+            { seq: message.seq, code: ErrorCode.BatchRefused },
+            `batch refused: ${acceptance.why}`,
+          );
+          this.#passed(message.seq, batch.header.incarnation);
+          return false;
+        case "block":
+          if (this.#blocked !== acceptance.why) {
+            logger.error({ seq: message.seq, code: ErrorCode.ReceiverBlocked }, acceptance.why);
+          }
+          this.#blocked = acceptance.why;
+          await clock.sleep(250, signal);
+          if (signal.aborted) return false;
+      }
+    }
+  }
+
+  #passed(seq: number, incarnation: string): void {
+    if (incarnation !== "") this.#incarnation = incarnation;
+    if (this.#tracker.done(seq)) this.#store();
+  }
+
+  /** No apply starts beyond the bound, which is on disk first: what an unclean start has to look at (I6). */
+  async #reserve(seq: number): Promise<void> {
+    const { positions, ledger, origin, cache } = this.#parts;
+    this.#bound = seq + APPLY_BOUND_BATCHES;
+    positions.setBound(origin, cache, this.#bound);
+    await ledger.sync();
+  }
+
+  #note(header: BatchHeader): void {
+    if (header.incarnation !== this.#incarnation) {
+      this.#incarnation = header.incarnation;
+      this.#counter = header.counter - 1;
+    }
+    if (header.counter > this.#counter + 1) {
+      this.stats.counterGaps += 1;
+      this.#parts.onGap(`batches ${this.#counter + 1} to ${header.counter - 1} are not in the log`);
+    }
+    this.#counter = Math.max(this.#counter, header.counter);
+  }
+
+  async #applyKey(key: Key, items: readonly Item[]): Promise<void> {
+    const { hands, clock, random, logger } = this.#parts;
+    const rule = new DeadLetterRule(clock, this.#successes);
+    const arrivals = items.map((item) => item.arrival);
+    for (let attempt = 0; this.#signal?.aborted !== true; attempt++) {
+      try {
+        await hands?.apply(key, arrivals);
+        rule.succeeded();
+        return this.#appliedKey(items);
+      } catch (error) {
+        this.stats.retries += 1;
+        const reason = error instanceof Error ? error.message : String(error);
+        if (rule.failed()) {
+          for (const { batch } of items) this.#bury(batch.seq, key, reason, batch.payload);
+          return this.#appliedKey(items);
+        }
+        if (attempt === 0) logger.debug({ err: error }, "apply failed, tried again");
+        const backOff = Math.min(2 ** Math.min(attempt, 12) * 5, RETRY_MS_MAX);
+        await clock.sleep(backOff * (0.5 + random.next() / 2), this.#signal);
+      }
+    }
+  }
+
+  #appliedKey(items: readonly Item[]): void {
+    const { clock, onApplied } = this.#parts;
+    const { stats } = this;
+    let moved = false;
+    let urgent = false;
+    const now = clock.now();
+    for (const { arrival, batch } of items) {
+      stats.lagMsLast = Math.max(0, now - arrival.offsetMs - dotMs(arrival.dot));
+      stats.lagMsSum += stats.lagMsLast;
+      stats.lagCount += 1;
+      batch.left -= 1;
+      if (batch.left > 0) continue;
+      urgent ||= batch.held;
+      moved = this.#tracker.done(batch.seq) || moved;
+    }
+    stats.lastAppliedAt = now;
+    if (moved) this.#store();
+    if (moved || urgent) onApplied(urgent);
+  }
+
+  /** Stages the position: what it covers is committed already. */
+  #store(): void {
+    const { positions, origin, cache } = this.#parts;
+    positions.set(origin, cache, {
+      seq: this.#tracker.seq,
+      incarnation: this.#incarnation,
+      counter: this.#counter,
+    });
+  }
+
+  #bury(seq: number, key: Key | undefined, reason: string, payload: Uint8Array): void {
+    this.stats.deadLetters += 1;
+    const { origin, cache, onDeadLetter } = this.#parts;
+    onDeadLetter({ origin, cache, seq, key, reason, payload });
+  }
+}
+
+function arrivalOf(mutation: Mutation, author: SiteName, offsetMs: number): Arrival {
+  const { dot, at, kind, hash, expiresAt, maxIdleMs, context, value } = mutation;
+  const version = { author, dot, at, kind, hash, expiresAt, maxIdleMs, offsetMs, context };
+  return value === undefined ? version : { ...version, value };
+}

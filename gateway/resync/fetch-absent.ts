@@ -1,0 +1,160 @@
+import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
+import {
+  FETCH_BYTES_MAX,
+  FETCH_KEYS_MAX,
+  FETCH_TIMEOUT_MS,
+  RETRY_MS_MAX,
+} from "../../topology/limits.ts";
+import { controlSubject, type CacheName, type SiteName } from "../../topology/names.ts";
+import type { Bus, CacheHands, Clock, Logger, PeerEntry, Random } from "../../topology/ports.ts";
+import type { Key } from "../../topology/version/entry.ts";
+import { decodeEntries, decodeKeys, encodeEntries, encodeKeys } from "./peer-entries.ts";
+
+const VERB = "fetch";
+
+/** Answers the peers that ask for keys which they have without a copy. The returned function ends it. */
+export function serveFetch(
+  bus: Bus,
+  site: SiteName,
+  hands: (cache: CacheName) => CacheHands | undefined,
+): () => void {
+  return bus.serve(controlSubject(site, VERB), async (payload) => {
+    const { cache, keys } = decodeKeys(payload);
+    const ours = hands(cache);
+    if (ours === undefined) {
+      throw new IsthmusError(ErrorCode.PeerRefused, `${site} does not handle cache ${cache}`);
+    }
+    return encodeEntries(upTo(FETCH_BYTES_MAX, await ours.offer(keys)));
+  });
+}
+
+/** The first entries that fit into `bytes` of values, at least one: the peer asks again for the rest. */
+function upTo(bytes: number, entries: readonly PeerEntry[]): readonly PeerEntry[] {
+  let sum = 0;
+  const end = entries.findIndex(({ versions }) => {
+    for (const { value } of versions?.siblings ?? []) sum += value?.length ?? 0;
+    return sum > bytes;
+  });
+  return end < 0 ? entries : entries.slice(0, Math.max(1, end));
+}
+
+/** What {@link AbsentFetcher} needs of its site. */
+export interface AbsentFetcherParts {
+  readonly cache: CacheName;
+  readonly peers: readonly SiteName[];
+  readonly hands: CacheHands;
+  readonly absentKeys: () => AsyncIterable<Key>;
+  /** This site's clock minus the peer's, ms. */
+  readonly offsetMs: (peer: SiteName) => number;
+  readonly bus: Bus;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+}
+
+/**
+ * Gets the copies that this cache lost (restarted empty, evicted) from the peers, a page of keys at a time, from one peer
+ * after the other until every key was found somewhere or every peer was asked.
+ */
+export class AbsentFetcher {
+  readonly #parts: AbsentFetcherParts;
+  #wanted = false;
+  #wake: (() => void) | undefined;
+  /** Keys fetched, and keys that no peer had, since the process started. */
+  fetched = 0;
+  notFound = 0;
+
+  constructor(parts: AbsentFetcherParts) {
+    this.#parts = parts;
+  }
+
+  /** Keys without a copy may have come up. */
+  kick(): void {
+    this.#wanted = true;
+    this.#wake?.();
+  }
+
+  /** Fetches whenever kicked, until the signal aborts; tries again while a peer cannot be reached. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock, random, logger } = this.#parts;
+    for (let attempt = 0; !signal.aborted; ) {
+      if (!this.#wanted) await this.#sleep(signal);
+      if (signal.aborted) return;
+      this.#wanted = false;
+      try {
+        await this.#fetchAll(signal);
+        attempt = 0;
+      } catch (error) {
+        if (attempt === 0) logger.warn({ err: error }, "fetching absent keys failed, tried again");
+        attempt += 1;
+        this.#wanted = true;
+        const backOff = Math.min(2 ** Math.min(attempt, 12) * 50, RETRY_MS_MAX);
+        await clock.sleep(backOff * (0.5 + random.next() / 2), signal);
+      }
+    }
+  }
+
+  #sleep(signal: AbortSignal): Promise<void> {
+    return new Promise((resolve) => {
+      const wake = () => {
+        signal.removeEventListener("abort", wake);
+        this.#wake = undefined;
+        resolve();
+      };
+      this.#wake = wake;
+      signal.addEventListener("abort", wake);
+      if (signal.aborted || this.#wanted) wake();
+    });
+  }
+
+  async #fetchAll(signal: AbortSignal): Promise<void> {
+    const { absentKeys, logger } = this.#parts;
+    const before = this.fetched;
+    let page: Key[] = [];
+    for await (const key of absentKeys()) {
+      page.push(key);
+      if (page.length < FETCH_KEYS_MAX) continue;
+      await this.#fetchPage(page);
+      page = [];
+      if (signal.aborted) return;
+    }
+    if (page.length > 0) await this.#fetchPage(page);
+    const fetched = this.fetched - before;
+    if (fetched > 0) logger.info({ fetched, notFound: this.notFound }, "fetched absent keys");
+  }
+
+  /** @throws what the last unreachable peer threw, if keys are left that it might have had. */
+  async #fetchPage(keys: readonly Key[]): Promise<void> {
+    const left = new Set(keys);
+    let failure: unknown;
+    for (const peer of this.#parts.peers) {
+      try {
+        // A peer answers as much as fits into one message: ask again while it has more.
+        while (left.size > 0 && (await this.#ask(peer, left)));
+      } catch (error) {
+        failure = error;
+      }
+    }
+    if (left.size > 0 && failure !== undefined) throw failure;
+    this.notFound += left.size;
+  }
+
+  /** Takes from `left` what the peer had; true if it had something. */
+  async #ask(peer: SiteName, left: Set<Key>): Promise<boolean> {
+    const { cache, bus, hands, offsetMs } = this.#parts;
+    const question = encodeKeys(cache, [...left]);
+    const answer = await bus.request(controlSubject(peer, VERB), question, FETCH_TIMEOUT_MS);
+    const entries = decodeEntries(answer).filter((entry) => entry.versions !== undefined);
+    await Promise.all(entries.map((entry) => hands.merge(inOurClock(entry, offsetMs(peer)))));
+    for (const { key } of entries) left.delete(key);
+    this.fetched += entries.length;
+    return entries.length > 0;
+  }
+}
+
+/** The peer told each author's offset to its own clock; `offsetMs` is our clock minus the peer's. */
+function inOurClock(entry: PeerEntry, offsetMs: number): PeerEntry {
+  if (entry.versions === undefined) return entry;
+  const siblings = entry.versions.siblings.map((s) => ({ ...s, offsetMs: s.offsetMs + offsetMs }));
+  return { ...entry, versions: { ...entry.versions, siblings } };
+}
