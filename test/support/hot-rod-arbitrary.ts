@@ -1,4 +1,4 @@
-import fc from "fast-check";
+import * as fc from "fast-check";
 import type { Expiration } from "../../topology/hotrod/expiration.ts";
 import { mediaTypeOf } from "../../topology/hotrod/media-type.ts";
 import type { MediaType } from "../../topology/hotrod/media-type.ts";

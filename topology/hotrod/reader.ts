@@ -193,7 +193,8 @@ export class Reader {
   }
 
   #items<T>(count: number, read: (r: Reader) => T): T[] {
-    if (this.#short) return [];
+    // An empty list takes no bytes: what is remembered for its offset is of the list behind it.
+    if (this.#short || count === 0) return [];
     const start = this.offset;
     const progress = this.#progress?.get(start);
     const items = (progress?.items ?? []) as T[];
