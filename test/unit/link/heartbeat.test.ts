@@ -1,0 +1,94 @@
+import * as fc from "fast-check";
+import { describe, expect, it } from "vitest";
+import { decodeBeat, encodeBeat, Heartbeat } from "../../../gateway/link/heartbeat.ts";
+import type { BeatContent } from "../../../gateway/link/heartbeat.ts";
+import { ErrorCode } from "../../../topology/errors.ts";
+import { BEAT_BYTES_MAX } from "../../../topology/limits.ts";
+import type { Bus, Clock } from "../../../topology/ports.ts";
+import { MemoryLogger } from "../../support/real-time.ts";
+
+const CONTENT: BeatContent = {
+  epoch: 1,
+  term: 4,
+  incarnation: "abc",
+  log: { created: "2026-08-01T00:00:00Z", firstSeq: 1, lastSeq: 99 },
+  ends: { "sessions/__proto__": { logSeq: 99, outboxRows: 3 } },
+  applied: { lon: { sessions: { incarnation: "xyz", seq: 2 ** 40 } } },
+  policyHashes: { sessions: "00ff" },
+};
+const BEAT = { site: "nyc", at: 1_700_000_000_123, count: 7, content: CONTENT };
+const invalid = expect.objectContaining({ code: ErrorCode.PeerMessageInvalid });
+
+describe("a heartbeat on the wire", () => {
+  it("comes back as it was sent", () => {
+    expect(decodeBeat<BeatContent>(encodeBeat(BEAT), "nyc")).toEqual(BEAT);
+  });
+
+  it("is refused from another site than its subject says", () => {
+    expect(() => decodeBeat(encodeBeat(BEAT), "lon")).toThrow(invalid);
+  });
+
+  it("is refused when it is too large, and before it is decoded", () => {
+    expect(() => decodeBeat(new Uint8Array(BEAT_BYTES_MAX + 1), "nyc")).toThrow(invalid);
+  });
+
+  it("never does anything but decode or be refused, whatever the bytes", () => {
+    fc.assert(
+      fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
+        try {
+          expect(decodeBeat(bytes, "nyc").site).toBe("nyc");
+        } catch (error) {
+          expect(error).toMatchObject({ code: ErrorCode.PeerMessageInvalid });
+        }
+      }),
+    );
+  });
+});
+
+describe("heartbeats", () => {
+  it("are kept per peer, with how long each has been silent; unreadable ones count as silence", async () => {
+    let now = 1_000;
+    const handlers = new Map<string, (payload: Uint8Array, subject: string) => void>();
+    const sent: Uint8Array[] = [];
+    const bus: Bus = {
+      request: () => Promise.reject(new Error("heartbeats ask nothing")),
+      serve: () => () => undefined,
+      publish: (_subject, payload) => void sent.push(payload),
+      subscribe: (subject, handler) => {
+        handlers.set(subject, handler);
+        return () => void handlers.delete(subject);
+      },
+    };
+    const stop = new AbortController();
+    const clock: Clock = {
+      after: () => () => undefined,
+      now: () => 0,
+      monotonic: () => now,
+      sleep: (_ms, signal) =>
+        new Promise((resolve) => signal?.addEventListener("abort", () => resolve(undefined))),
+    };
+    const logger = new MemoryLogger();
+    const beats = new Heartbeat<BeatContent>({
+      site: "lon",
+      peers: ["nyc"],
+      bus,
+      clock,
+      logger,
+      content: () => CONTENT,
+    });
+    const running = beats.run(stop.signal);
+    expect(decodeBeat(sent[0] ?? new Uint8Array(), "lon")).toMatchObject({ count: 1 });
+    expect(beats.silenceMs("nyc")).toBe(Number.POSITIVE_INFINITY);
+
+    handlers.get("isthmus.beat.nyc")?.(encodeBeat(BEAT), "isthmus.beat.nyc");
+    now += 400;
+    handlers.get("isthmus.beat.nyc")?.(Uint8Array.of(1, 2, 3), "isthmus.beat.nyc");
+    handlers.get("isthmus.beat.nyc")?.(Uint8Array.of(1, 2, 3), "isthmus.beat.nyc");
+    expect(beats.silenceMs("nyc")).toBe(400);
+    expect(beats.last("nyc")?.beat).toEqual(BEAT);
+    expect(logger.lines.filter(({ level }) => level === "error")).toHaveLength(1);
+    stop.abort();
+    await running;
+    expect(handlers.size).toBe(0);
+  });
+});
