@@ -30,7 +30,7 @@ export interface AuthOptions {
   readonly mechanisms: readonly SaslMechanism[];
   /** Passwords by user name; each user is an administrator. */
   readonly users?: Readonly<Record<string, string>>;
-  /** For OAUTHBEARER: signed tokens (RS256) with this issuer, audience and public key (PEM, SPKI). */
+  /** For OAUTHBEARER, which wants TLS: signed tokens that name the user in the claim `username` (RS256) with this issuer (a URL), audience and public key (PEM, SPKI). */
   readonly token?: {
     readonly issuer: string;
     readonly audience: string;
@@ -95,11 +95,14 @@ function realmXml(auth: AuthOptions | undefined, certificates: Certificates | un
   const token =
     auth?.token === undefined
       ? ""
-      : `<token-realm name="token" principal-claim="sub"><jwt${attributes({
-          issuer: auth.token.issuer,
-          audience: auth.token.audience,
-          "public-key": auth.token.publicKey.trim(),
-        })}/></token-realm>`;
+      : `<token-realm name="token" auth-server-url="${escape(auth.token.issuer)}" client-id="infinispan"><jwt${attributes(
+          {
+            issuer: auth.token.issuer,
+            audience: auth.token.audience,
+            "public-key": auth.token.publicKey.trim(),
+            "client-ssl-context": "trust",
+          },
+        )}/></token-realm>`;
   const external = auth?.mechanisms.includes("EXTERNAL") ? "<truststore-realm/>" : "";
   const users =
     auth?.users === undefined
@@ -108,7 +111,14 @@ function realmXml(auth: AuthOptions | undefined, certificates: Certificates | un
           <user-properties path="users.properties" plain-text="true"/>
           <group-properties path="groups.properties"/>
         </properties-realm>`;
-  return `<security-realm name="default">${identities}${token}${external}${users}</security-realm>`;
+  // The token realm takes the trust store of a realm that is made before it.
+  const trust =
+    certificates === undefined || auth?.token === undefined
+      ? ""
+      : `<security-realm name="trust"><server-identities><ssl>
+          <truststore${store(certificates.trustStore)}/>
+        </ssl></server-identities></security-realm>`;
+  return `${trust}<security-realm name="default">${identities}${token}${external}${users}</security-realm>`;
 }
 
 function endpointXml(config: InfinispanConfig): string {

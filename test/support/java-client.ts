@@ -102,6 +102,8 @@ export class JavaClient implements AsyncDisposable {
     const { certificates, clientCertificate, ...rest } = options;
     const pairs = Object.entries(rest).map(([name, value]) => `${name}=${value}`);
     if (certificates !== undefined) {
+      // The client insists on a name to check the server's certificate against.
+      if (rest.serverName === undefined) pairs.push("serverName=localhost");
       pairs.push(`trustStore=${certificates.trustStore}`, `storePassword=${STORE_PASSWORD}`);
       if (clientCertificate === true) pairs.push(`keyStore=${certificates.clientStore}`);
     }
