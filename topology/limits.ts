@@ -184,3 +184,18 @@ export const NATS_PAYLOAD_BYTES_MIN = 8 * 1024 * 1024;
 
 /** Disk that a site's JetStream may use beside the logs: the site's bucket and the streams' own bookkeeping. */
 export const NATS_SPARE_BYTES = 256 * 1024 * 1024;
+
+/** Bytes waiting to be sent to one client of the embedded cache, beyond which its requests are read no more until it has read its answers. */
+export const EMBEDDED_OUTPUT_PAUSE_BYTES = 1024 * 1024;
+
+/** The same, beyond which the client is cut off: a listener that does not read would keep every event in memory. Infinispan 16.2 does so at 512 events. */
+export const EMBEDDED_OUTPUT_BYTES_MAX = 128 * 1024 * 1024;
+
+/** Iterations that one client of the embedded cache may have open: each keeps a list of the cache's keys. */
+export const EMBEDDED_ITERATIONS_MAX = 64;
+
+/** Entries of one iteration batch of the embedded cache, whatever the client asked for. */
+export const EMBEDDED_BATCH_MAX = 10_000;
+
+/** How often the embedded cache looks for expired entries that nobody asked for. Infinispan's default is a minute; a demo should not wait. */
+export const EMBEDDED_REAP_MS = 1_000;
