@@ -211,6 +211,8 @@ export interface SiteLog {
   last(subject: string): Promise<StoredMessage | undefined>;
   /** Deletes the log, if there is one, and makes it anew: every record in it is gone. @throws NatsUnreachable */
   recreate(): Promise<LogState>;
+  /** The records of a subject (wildcards allowed) in (afterSeq, upToSeq] that are stored now, in order. @throws NatsUnreachable */
+  window(subject: string, afterSeq: number, upToSeq: number): Promise<readonly StoredMessage[]>;
 }
 
 /** This site's durable mirror of one origin's log. */
@@ -233,6 +235,8 @@ export interface LogMirror {
     created: string,
     signal: AbortSignal,
   ): AsyncIterable<readonly StoredMessage[]>;
+  /** The records of a subject in (afterSeq, upToSeq] that the mirror holds now, in order. @throws NatsUnreachable */
+  window(subject: string, afterSeq: number, upToSeq: number): Promise<readonly StoredMessage[]>;
 }
 
 /** Core subjects between the sites: at most once, nothing is kept for who is away. */

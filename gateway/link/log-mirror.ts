@@ -14,7 +14,7 @@ import type { LogMirror, MirrorState, StoredMessage } from "../../topology/ports
 import type { NatsLink } from "./connect.ts";
 import { ApiErrorCode, isApiError, linkError } from "./nats-error.ts";
 import { retryDelayMs } from "./retry.ts";
-import { deleteStream, infoOf, logState } from "./site-log.ts";
+import { deleteStream, infoOf, logState, recordsBetween } from "./site-log.ts";
 import type { LogLimits } from "./site-log.ts";
 import { StreamFeed, addReader } from "./stream-feed.ts";
 
@@ -65,6 +65,17 @@ export class NatsLogMirror implements LogMirror {
     await this.#here("make", async (manager) => {
       await manager.streams.add(this.#config(log.created));
     });
+  }
+
+  async window(
+    subject: string,
+    afterSeq: number,
+    upToSeq: number,
+  ): Promise<readonly StoredMessage[]> {
+    const range = { afterSeq, upToSeq };
+    return this.#here("read from", (manager) =>
+      recordsBetween(manager, this.#stream, subject, range),
+    );
   }
 
   async *read(

@@ -56,6 +56,17 @@ export class NatsSiteLog implements SiteLog {
     });
   }
 
+  async window(
+    subject: string,
+    afterSeq: number,
+    upToSeq: number,
+  ): Promise<readonly StoredMessage[]> {
+    const range = { afterSeq, upToSeq };
+    return this.#call("read from", (manager) =>
+      recordsBetween(manager, this.#stream, subject, range),
+    );
+  }
+
   /** Gives an existing log the limits of the file; what is beyond them is trimmed by the server. @throws NatsUnreachable, LogRefused */
   async applyLimits(): Promise<void> {
     await this.#call("set the limits of", async (manager) => {
@@ -136,8 +147,34 @@ export async function lastRecord(
   stream: string,
   subject: string,
 ): Promise<StoredMessage | undefined> {
+  return recordAt(manager, stream, { last_by_subj: subject });
+}
+
+/** A subject's records in (afterSeq, upToSeq] as they are stored now, from the leader, one request each: for short ranges. */
+export async function recordsBetween(
+  manager: JetStreamManager,
+  stream: string,
+  subject: string,
+  range: { readonly afterSeq: number; readonly upToSeq: number },
+): Promise<readonly StoredMessage[]> {
+  const records: StoredMessage[] = [];
+  for (let after = range.afterSeq; after < range.upToSeq;) {
+    const query = { seq: after + 1, next_by_subj: subject };
+    const record = await recordAt(manager, stream, query);
+    if (record === undefined || record.seq > range.upToSeq) break;
+    records.push(record);
+    after = record.seq;
+  }
+  return records;
+}
+
+async function recordAt(
+  manager: JetStreamManager,
+  stream: string,
+  query: { last_by_subj: string } | { seq: number; next_by_subj: string },
+): Promise<StoredMessage | undefined> {
   try {
-    const found = await manager.streams.getMessage(stream, { last_by_subj: subject });
+    const found = await manager.streams.getMessage(stream, query);
     if (found === null) return undefined;
     const { seq, data } = found;
     return { seq, subject: found.subject, payload: data, storedAtMs: found.time.getTime() };
