@@ -33,7 +33,7 @@ import { isRestarted, judgeAbsences, type AbsenceVerdict } from "./tail/absences
 import { Capture } from "./tail/capture.ts";
 import { DirtyKeys } from "./tail/dirty-keys.ts";
 import type { LogHead } from "./tail/log-head.ts";
-import { Publisher } from "./tail/publisher.ts";
+import { type PublishedBatch, Publisher } from "./tail/publisher.ts";
 import { keysWith, markMissing, scanCache } from "./tail/repair.ts";
 
 /** What {@link CacheAgent} needs of its site. */
@@ -56,6 +56,8 @@ export interface CacheAgentParts {
   /** The site's part of each batch's header. */
   readonly header: () => Pick<BatchHeader, "epoch" | "term" | "offsets">;
   readonly policyHash?: string;
+  /** The log acknowledged a batch. */
+  readonly onPublished: (batch: PublishedBatch) => void;
   readonly onLogBroken: (error: Error) => Promise<void>;
   /** A key got concurrent versions: once per set of siblings at this site. */
   readonly onConflict: (key: Key, versions: Versions, shows: Shown) => void;
@@ -129,6 +131,11 @@ export class CacheAgent implements CacheHands {
     return this.#gap;
   }
 
+  /** Mutations that wait to be published. */
+  get outboxRows(): number {
+    return this.rows.outboxSize().rows;
+  }
+
   /** Keys that are known to differ from the ledger right now. */
   get dirty(): number {
     return this.#capture.pending;
@@ -168,7 +175,10 @@ export class CacheAgent implements CacheHands {
   openGap(reason: string): void {
     if (this.#gap === undefined) {
       this.#gap = { reason, since: this.#parts.clock.now() };
-      this.#parts.logger.warn({ reason }, "gap: changes may have been missed, the cache is scanned");
+      this.#parts.logger.warn(
+        { reason },
+        "gap: changes may have been missed, the cache is scanned",
+      );
     }
     this.#rescan?.();
   }
@@ -302,7 +312,12 @@ export class CacheAgent implements CacheHands {
     if (signal.aborted) return;
     if (scan.missing > 0) {
       const { evicts } = policy;
-      const judged = judgeAbsences({ live: scan.live, missing: scan.missing, cacheRestarted, evicts });
+      const judged = judgeAbsences({
+        live: scan.live,
+        missing: scan.missing,
+        cacheRestarted,
+        evicts,
+      });
       this.#absenceVerdict = judged.verdict;
       logger.info({ ...judged, missing: scan.missing }, "absences judged");
       await markMissing(parts, scan.found, gap.since, signal);
@@ -383,7 +398,8 @@ export class CacheAgent implements CacheHands {
         }
         this.#problem ??= error;
       },
-      onSuccess: () => {
+      onPublished: (batch) => {
+        this.#parts.onPublished(batch);
         if (this.#state !== "blocked") this.#problem = undefined;
       },
       onBroken: (error) => this.#parts.onLogBroken(error),

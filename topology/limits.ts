@@ -199,3 +199,27 @@ export const EMBEDDED_BATCH_MAX = 10_000;
 
 /** How often the embedded cache looks for expired entries that nobody asked for. Infinispan's default is a minute; a demo should not wait. */
 export const EMBEDDED_REAP_MS = 1_000;
+
+/** Address space for the ledger's file, 16 GiB: it need not be mapped anew as it grows, and memory is used only for what is read. LMDB grows it beyond. */
+export const LEDGER_MAP_BYTES = 16 * 1024 * 1024 * 1024;
+
+/** Longer keys are kept under their hash: LMDB takes 1,978 bytes, and a page should hold several keys. */
+export const LEDGER_KEY_BYTES_MAX = 1024;
+
+/** What Linux and macOS take as the path of a socket, the shorter of the two. */
+export const SOCKET_PATH_BYTES_MAX = 104;
+
+/** Batches of one cache that are remembered one by one until a target confirmed them; beyond it they are counted together. */
+export const UNCONFIRMED_BATCHES_MAX = 4_096;
+
+/** Longest time that an applied position waits before it is announced when no writer waits for it, ms. */
+export const APPLIED_INTERVAL_MS = 50;
+
+/** Rows of each kind that a site's journal keeps: the oldest go first. */
+export const JOURNAL_ROWS_MAX = 10_000;
+
+/** How often the ledger notes that a cache had no gap, ms: what a later scan finds is dated no earlier than this. */
+export const ALIVE_INTERVAL_MS = 1_000;
+
+/** How often the local Infinispan is asked for caches that a pattern takes, ms. */
+export const CACHE_NAMES_INTERVAL_MS = 10_000;

@@ -24,7 +24,6 @@ import type { Receiver } from "./receiver.ts";
 export interface InboundParts {
   readonly origin: SiteName;
   readonly mirror: LogMirror;
-  readonly receivers: readonly Receiver[];
   readonly ledger: Ledger;
   readonly positions: PositionStore;
   readonly clock: Clock;
@@ -49,6 +48,8 @@ export class Inbound {
   #problem: string | undefined;
   #progress: MirrorProgress | undefined;
   #mirror: MirrorState | undefined;
+  readonly #receivers: Receiver[] = [];
+  #restart: (() => void) | undefined;
 
   constructor(parts: InboundParts) {
     this.#parts = parts;
@@ -72,7 +73,13 @@ export class Inbound {
   }
 
   get receivers(): readonly Receiver[] {
-    return this.#parts.receivers;
+    return this.#receivers;
+  }
+
+  /** One more cache of this origin: begins with the next round, which begins at once. */
+  add(receiver: Receiver): void {
+    this.#receivers.push(receiver);
+    this.#restart?.();
   }
 
   /** Receives until the signal aborts. */
@@ -111,7 +118,7 @@ export class Inbound {
 
   /** The mirror, made if there is none; positions are put back if it follows another log than they count in. */
   async #ready(): Promise<MirrorState> {
-    const { mirror, ledger, origin, receivers, positions, onGap } = this.#parts;
+    const { mirror, ledger, origin, positions, onGap } = this.#parts;
     let state = await mirror.state();
     if (state === undefined) {
       await mirror.recreate(this.#lowestPosition());
@@ -122,7 +129,7 @@ export class Inbound {
     }
     const fact = `log/of/${origin}`;
     const known = ledger.fact(fact);
-    const caches = receivers.map((receiver) => receiver.cache);
+    const caches = this.#receivers.map((receiver) => receiver.cache);
     if (known !== state.originCreated) {
       for (const cache of caches) positions.restart(origin, cache);
       ledger.setFact(fact, state.originCreated);
@@ -140,14 +147,15 @@ export class Inbound {
   }
 
   #lowestPosition(): number {
-    const { receivers, positions, origin } = this.#parts;
-    return Math.min(...receivers.map((r) => positions.get(origin, r.cache).seq));
+    const { positions, origin } = this.#parts;
+    return Math.min(...this.#receivers.map((r) => positions.get(origin, r.cache).seq));
   }
 
   async #receive(mirror: MirrorState, signal: AbortSignal): Promise<void> {
     const ended = new AbortController();
     const stop = () => ended.abort();
     signal.addEventListener("abort", stop);
+    this.#restart = stop;
     this.#state = "receiving";
     let failure: unknown;
     const guard = async (work: Promise<void>) => {
@@ -165,6 +173,7 @@ export class Inbound {
       ]);
     } finally {
       signal.removeEventListener("abort", stop);
+      this.#restart = undefined;
     }
     if (failure !== undefined) throw failure;
   }

@@ -24,7 +24,9 @@ export class PositionStore {
   }
 
   get(origin: SiteName, cache: CacheName): Position {
-    const stored = this.#ledger.fact(position(origin, cache)) as Omit<Position, "bound"> | undefined;
+    const stored = this.#ledger.fact(position(origin, cache)) as
+      | Omit<Position, "bound">
+      | undefined;
     const bound = this.#ledger.fact(applyBound(origin, cache));
     return { ...START, ...stored, bound: typeof bound === "number" ? bound : 0 };
   }

@@ -302,7 +302,8 @@ export class Receiver {
   }
 }
 
-function arrivalOf(mutation: Mutation, author: SiteName, offsetMs: number): Arrival {
+/** A mutation as its target joins it: its author is the log's origin. */
+export function arrivalOf(mutation: Mutation, author: SiteName, offsetMs: number): Arrival {
   const { dot, at, kind, hash, expiresAt, maxIdleMs, context, value } = mutation;
   const version = { author, dot, at, kind, hash, expiresAt, maxIdleMs, offsetMs, context };
   return value === undefined ? version : { ...version, value };

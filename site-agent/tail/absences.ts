@@ -1,4 +1,5 @@
 import { ABSENCES_MAX, ABSENCES_RATIO_MAX } from "../../topology/limits.ts";
+import { sameRun } from "../connector/server-run.ts";
 
 /** What keys are that a scan did not find though the ledger says the cache holds them. */
 export type AbsenceVerdict =
@@ -36,6 +37,6 @@ export function isRestarted(
   now: ReadonlyMap<string, string>,
 ): boolean {
   if (before === undefined || before.size === 0 || now.size === 0) return false;
-  for (const [server, run] of now) if (before.get(server) === run) return false;
+  for (const [server, run] of now) if (sameRun(before.get(server), run)) return false;
   return true;
 }

@@ -107,7 +107,9 @@ function judgePresent(evidence: Evidence, state: CacheState): Verdict {
   if (held.token === state.token) {
     // The event was of another write: its answer came from a replica that lags, or an event of it is still to come.
     if (mark.token !== undefined && mark.token !== state.token) return { is: "unsettled" };
-    return mark.cause === "removed" || mark.cause === "expired" ? { is: "unsettled" } : { is: "same" };
+    return mark.cause === "removed" || mark.cause === "expired"
+      ? { is: "unsettled" }
+      : { is: "same" };
   }
   if (held.token === undefined && equalState) return { is: "token", seenBy };
   return { is: "put", seenBy };

@@ -21,7 +21,8 @@ export interface LogEnd {
 /** Why the log cannot go on under its incarnation; undefined: it can. Pure. */
 export function breakOf(head: Head | undefined, log: LogState | undefined): string | undefined {
   if (log === undefined) return "the log's stream is missing";
-  if (head === undefined) return log.lastSeq === 0 ? undefined : "this ledger never wrote to the log";
+  if (head === undefined)
+    return log.lastSeq === 0 ? undefined : "this ledger never wrote to the log";
   if (log.created !== head.created) return "the log's stream was made anew";
   if (log.lastSeq < head.lastSeq) {
     return `the log ends at ${log.lastSeq}, but ${head.lastSeq} was acknowledged: it was truncated`;

@@ -6,6 +6,15 @@ import type { CacheLedger, Clock, Random, SiteLog } from "../../topology/ports.t
 import type { CacheStats } from "../cache-stats.ts";
 import type { LogHead } from "./log-head.ts";
 
+/** A batch that the log acknowledged. */
+export interface PublishedBatch {
+  readonly seq: number;
+  readonly mutations: number;
+  readonly bytes: number;
+  /** ms since the epoch. */
+  readonly at: number;
+}
+
 /** What {@link Publisher} needs of its site. */
 export interface PublisherParts {
   readonly site: SiteName;
@@ -22,7 +31,7 @@ export interface PublisherParts {
   readonly header: () => Omit<BatchHeader, "origin" | "cache" | "incarnation" | "counter">;
   /** The log fails: shown in status, tried again. */
   readonly onFailure: (error: unknown) => void;
-  readonly onSuccess: () => void;
+  readonly onPublished: (batch: PublishedBatch) => void;
   /** The log was truncated or replaced: {@link LogHead.check} is to be run; publishing goes on after it resolved. */
   readonly onBroken: (error: IsthmusError) => Promise<void>;
 }
@@ -98,11 +107,8 @@ export class Publisher {
     });
   }
 
-  async #send(
-    batch: ReturnType<CacheLedger["outbox"]>,
-    signal: AbortSignal,
-  ): Promise<void> {
-    const { rows, stats, head, clock, random, onSuccess } = this.#parts;
+  async #send(batch: ReturnType<CacheLedger["outbox"]>, signal: AbortSignal): Promise<void> {
+    const { rows, stats, head, clock, random, onPublished } = this.#parts;
     let frozen: Frozen | undefined;
     for (let attempt = 0; !signal.aborted; attempt++) {
       try {
@@ -117,7 +123,8 @@ export class Publisher {
         stats.publishedBatches += 1;
         stats.publishedMutations += batch.length;
         stats.publishedBytes += frozen.payload.length;
-        onSuccess();
+        const bytes = frozen.payload.length;
+        onPublished({ seq: ack.seq, mutations: batch.length, bytes, at: clock.now() });
         return;
       } catch (error) {
         if (signal.aborted) return;
@@ -144,8 +151,7 @@ export class Publisher {
     if (this.#counterOf !== incarnation) {
       const last = await log.last(this.#subject);
       const before = last === undefined ? undefined : decodeBatch(last.payload);
-      this.#counter =
-        before?.header.incarnation === incarnation ? before.header.counter : 0;
+      this.#counter = before?.header.incarnation === incarnation ? before.header.counter : 0;
       this.#counterOf = incarnation;
     }
     const counter = this.#counter + 1;

@@ -1,0 +1,204 @@
+import { decodeBatch } from "../../topology/mutation/batch.ts";
+import { type CacheName, logSubject, type SiteName } from "../../topology/names.ts";
+import { type CachePolicy, localName, targetsOf } from "../../topology/policy/cache-policy.ts";
+import { conflictPolicyHash } from "../../topology/policy/conflict-policy-hash.ts";
+import type { StoredMessage } from "../../topology/ports.ts";
+import type { Key } from "../../topology/version/entry.ts";
+import type { Arrival } from "../../topology/version/join.ts";
+import type { Inbound } from "../../gateway/receive/inbound.ts";
+import { arrivalOf, Receiver } from "../../gateway/receive/receiver.ts";
+import { AbsentFetcher } from "../../gateway/resync/fetch-absent.ts";
+import type { AppliedPosition } from "../../gateway/status/applied-exchange.ts";
+import { Unconfirmed } from "../../gateway/status/unconfirmed.ts";
+import { CacheAgent } from "../../site-agent/cache-agent.ts";
+import type { Site } from "./site.ts";
+
+/** A gap toward one peer: what it wrote may not all have arrived, or the other way round. */
+export interface PeerGap {
+  readonly peer: SiteName;
+  readonly reason: string;
+  /** ms since the epoch. */
+  readonly since: number;
+}
+
+/** One cache at one site: the agent (unless it is off or local here), its receivers, and what its targets confirmed. */
+export class HandledCache {
+  readonly name: CacheName;
+  readonly policy: CachePolicy;
+  /** undefined: off or never. */
+  readonly agent: CacheAgent | undefined;
+  readonly fetcher: AbsentFetcher | undefined;
+  readonly receivers: Receiver[] = [];
+  /** Per target of this site's own changes. */
+  readonly unconfirmed: ReadonlyMap<SiteName, Unconfirmed>;
+  readonly peerGaps = new Map<SiteName, PeerGap>();
+  lastPublishedSeq = 0;
+  readonly #site: Site;
+
+  constructor(site: Site, policy: CachePolicy) {
+    this.#site = site;
+    this.name = policy.cache;
+    this.policy = policy;
+    const isHandled = policy.mode !== "off" && policy.mode !== "never";
+    const targets = isHandled ? targetsOf(site.config, policy, site.name) : [];
+    this.unconfirmed = new Map(targets.map((target) => [target, new Unconfirmed()]));
+    this.agent = isHandled ? this.#makeAgent() : undefined;
+    this.fetcher = this.agent === undefined ? undefined : this.#makeFetcher(this.agent);
+  }
+
+  /** Runs until the signal aborts. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { agent, fetcher } = this;
+    if (agent === undefined || fetcher === undefined) return;
+    await Promise.all([agent.run(signal, () => this.#recover(agent)), fetcher.run(signal)]);
+  }
+
+  async drain(): Promise<boolean> {
+    return this.agent?.drain() ?? true;
+  }
+
+  /** A target announced how far it applied this cache. */
+  confirmed(target: SiteName, position: AppliedPosition): void {
+    this.unconfirmed.get(target)?.confirmed(position.incarnation, position);
+  }
+
+  /** Batches of a peer may have been missed. */
+  openPeerGap(peer: SiteName, reason: string): void {
+    if (this.agent === undefined || this.peerGaps.has(peer)) return;
+    const { clock, logger } = this.#site.ports;
+    this.peerGaps.set(peer, { peer, reason, since: clock.now() });
+    logger.error({ peer, cache: this.name, reason }, "gap toward a peer");
+  }
+
+  /** The receiver of this cache in one origin's log. */
+  receiverOf(inbound: Inbound): Receiver {
+    const { config, ports, positions, journal, name: site } = this.#site;
+    const { origin } = inbound;
+    const { policy, agent } = this;
+    const isTarget = targetsOf(config, policy, origin).includes(site);
+    const mirror = ports.mirrors.get(origin);
+    if (mirror === undefined) throw new Error(`isthmus bug: no mirror for ${origin}`);
+    const receiver = new Receiver({
+      site,
+      origin,
+      cache: this.name,
+      mirror,
+      ledger: ports.ledger,
+      positions,
+      hands: agent,
+      receiving: () => ({
+        origin,
+        cache: this.name,
+        mode: policy.mode,
+        isTarget,
+        policyHash: agent?.policyHash ?? "",
+        mediaType: agent?.mediaType,
+      }),
+      offsetMs: () => this.#site.offsetFrom(origin),
+      clock: ports.clock,
+      random: ports.random,
+      logger: ports.logger.child({ origin, cache: this.name }),
+      onApplied: (urgent) => this.#site.onApplied(origin, urgent),
+      onGap: (reason) => this.openPeerGap(origin, reason),
+      onDeadLetter: (letter) => {
+        journal.addDeadLetter(letter);
+        ports.logger.error(
+          { origin, cache: this.name, seq: letter.seq, reason: letter.reason },
+          "dead letter: a mutation cannot be applied and was set aside",
+        );
+      },
+    });
+    this.receivers.push(receiver);
+    return receiver;
+  }
+
+  /** After an unclean end: the versions that the last run may have applied, or published, without committing them. */
+  async #recover(agent: CacheAgent): Promise<void> {
+    if (!this.#site.wasUnclean) return;
+    await agent.recover(async () => {
+      const { ports, positions, head, name } = this.#site;
+      const window = new Map<Key, Arrival[]>();
+      const own = logSubject(name, this.name);
+      const ownEnd = (await ports.log.state())?.lastSeq ?? 0;
+      collect(window, name, 0, await ports.log.window(own, head.lastSeq, ownEnd));
+      for (const { origin } of this.receivers) {
+        const { seq, bound } = positions.get(origin, this.name);
+        if (bound <= seq) continue;
+        const subject = logSubject(origin, this.name);
+        const records = await ports.mirrors.get(origin)?.window(subject, seq, bound);
+        collect(window, origin, this.#site.offsetFrom(origin), records ?? []);
+      }
+      return window;
+    });
+  }
+
+  #makeAgent(): CacheAgent {
+    const { policy } = this;
+    const { ports, config, name: site, merges, head, dots, processId, lease } = this.#site;
+    const { ledger, log, clock, random, logger, cacheSite } = ports;
+    return new CacheAgent({
+      site,
+      cache: this.name,
+      policy,
+      merges,
+      connector: cacheSite.cache(localName(policy, site)),
+      ledger,
+      log,
+      head,
+      dots,
+      clock,
+      random,
+      logger: logger.child({ cache: this.name }),
+      processId,
+      valueBytesMax: config.limits.maxValueBytes,
+      maxClockSkewMs: config.limits.maxClockSkewMs,
+      policyHash: conflictPolicyHash(policy.conflict),
+      header: () => ({
+        epoch: 1,
+        term: lease.term,
+        offsets: new Map(
+          this.#site.peers.map((peer) => [peer, -this.#site.offsetFrom(peer)] as const),
+        ),
+      }),
+      onLogBroken: () => this.#site.checkLog(),
+      onPublished: (batch) => {
+        this.lastPublishedSeq = batch.seq;
+        for (const waiting of this.unconfirmed.values()) waiting.published(head.incarnation, batch);
+      },
+      onConflict: (key, versions, shows) =>
+        this.#site.journal.addConflict(this.name, key, versions, shows, policy.conflict),
+      onUnsendable: (key, bytes) => this.#site.journal.addUnsendable(this.name, key, bytes),
+      onAbsentKeys: () => this.fetcher?.kick(),
+    });
+  }
+
+  #makeFetcher(agent: CacheAgent): AbsentFetcher {
+    const { bus, clock, random, logger } = this.#site.ports;
+    return new AbsentFetcher({
+      cache: this.name,
+      peers: this.#site.peers,
+      hands: agent,
+      absentKeys: () => agent.absentKeys(),
+      offsetMs: this.#site.offsetFrom,
+      bus,
+      clock,
+      random,
+      logger: logger.child({ cache: this.name }),
+    });
+  }
+}
+
+function collect(
+  window: Map<Key, Arrival[]>,
+  author: SiteName,
+  offsetMs: number,
+  records: readonly StoredMessage[],
+): void {
+  for (const { payload } of records) {
+    for (const mutation of decodeBatch(payload).mutations) {
+      const arrivals = window.get(mutation.key) ?? [];
+      arrivals.push(arrivalOf(mutation, author, offsetMs));
+      window.set(mutation.key, arrivals);
+    }
+  }
+}

@@ -1,0 +1,338 @@
+import type { Config } from "../../topology/config/config.ts";
+import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
+import { ALIVE_INTERVAL_MS, CACHE_NAMES_INTERVAL_MS } from "../../topology/limits.ts";
+import { decodeRecord, encodeTermBegin } from "../../topology/mutation/batch.ts";
+import { logSubjects, termSubject, type CacheName, type SiteName } from "../../topology/names.ts";
+import { cachesOf, policyOf } from "../../topology/policy/cache-policy.ts";
+import { isPattern } from "../../topology/policy/reach.ts";
+import type {
+  Bus,
+  CacheSite,
+  Clock,
+  Ledger,
+  LogMirror,
+  LogState,
+  Logger,
+  Random,
+  SiteLog,
+} from "../../topology/ports.ts";
+import type { MergeRegistry } from "../../topology/version/show.ts";
+import { ClockOffsets } from "../../gateway/link/clock-offset.ts";
+import { Heartbeat, type BeatContent } from "../../gateway/link/heartbeat.ts";
+import { Inbound } from "../../gateway/receive/inbound.ts";
+import { PositionStore } from "../../gateway/receive/position-store.ts";
+import { serveFetch } from "../../gateway/resync/fetch-absent.ts";
+import { AppliedAnnouncer, listenApplied } from "../../gateway/status/applied-exchange.ts";
+import { DotReserve } from "../../site-agent/dot-reserve.ts";
+import { LogHead } from "../../site-agent/tail/log-head.ts";
+import { HandledCache } from "./handled-cache.ts";
+import { Journal } from "./journal.ts";
+
+/** Everything outside the code that a site works with: real servers, or the simulator's. */
+export interface SitePorts {
+  readonly cacheSite: CacheSite;
+  readonly ledger: Ledger;
+  readonly log: SiteLog;
+  /** One for every other site. */
+  readonly mirrors: ReadonlyMap<SiteName, LogMirror>;
+  readonly bus: Bus;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+}
+
+/** The lease under which this process acts: see gateway/link/lease.ts. */
+export interface ActiveLease {
+  readonly term: number;
+  /** Until when this process is the active one for sure, ms on the monotonic clock. */
+  deadline(): number;
+}
+
+/** How long one operation on the cache may take, ms: a lease must last longer than that. */
+const OPERATION_MS = 2_500;
+const EPOCH = 1;
+const CLEAN_FACT = "clean";
+
+/**
+ * One site: its caches' agents, the receivers of the other sites' logs, heartbeats and positions. It holds no connection of
+ * its own, so the simulator runs exactly this.
+ */
+export class Site {
+  readonly name: SiteName;
+  readonly config: Config;
+  readonly caches = new Map<CacheName, HandledCache>();
+  readonly inbounds: readonly Inbound[];
+  readonly heartbeat: Heartbeat;
+  readonly offsets: ClockOffsets;
+  readonly journal: Journal;
+  readonly head: LogHead;
+  readonly peers: readonly SiteName[];
+  readonly ports: SitePorts;
+  readonly lease: ActiveLease;
+  readonly dots: DotReserve;
+  readonly positions: PositionStore;
+  readonly merges: MergeRegistry;
+  readonly processId: string;
+  readonly #announcers: ReadonlyMap<SiteName, AppliedAnnouncer>;
+  readonly #unclean: boolean;
+  #logState: LogState | undefined;
+  #checking: Promise<void> | undefined;
+  #running = new Set<Promise<void>>();
+
+  constructor(
+    config: Config,
+    name: SiteName,
+    ports: SitePorts,
+    options: { lease: ActiveLease; merges: MergeRegistry },
+  ) {
+    const { ledger, bus, clock, random, logger, log } = ports;
+    this.name = name;
+    this.config = config;
+    this.ports = ports;
+    this.lease = options.lease;
+    this.merges = options.merges;
+    this.peers = config.sites.map((site) => site.name).filter((site) => site !== name);
+    this.processId = random.bytes(8).toString("hex");
+    this.journal = new Journal(ledger, clock);
+    this.head = new LogHead(ledger, log, random);
+    this.positions = new PositionStore(ledger);
+    this.dots = new DotReserve(ledger, clock, () => this.#isActive());
+    this.offsets = new ClockOffsets(name, this.peers, bus, clock);
+    this.heartbeat = new Heartbeat({
+      site: name,
+      peers: this.peers,
+      bus,
+      clock,
+      logger,
+      content: () => this.#beat(),
+    });
+    this.inbounds = this.peers.map((origin) => this.#makeInbound(origin));
+    this.#announcers = new Map(
+      this.inbounds.map((inbound) => [
+        inbound.origin,
+        new AppliedAnnouncer({ bus, clock }, inbound.origin, name, () =>
+          inbound.receivers.map((r) => ({
+            cache: r.cache,
+            incarnation: r.incarnation,
+            ...r.applied(),
+          })),
+        ),
+      ]),
+    );
+    this.#unclean = ledger.fact(CLEAN_FACT) !== true;
+  }
+
+  /** This site's clock minus the peer's, ms; 0 until it was measured. */
+  readonly offsetFrom = (peer: SiteName): number =>
+    Math.round(-(this.offsets.offset(peer)?.offsetMs ?? 0));
+
+  /** Runs until the signal aborts. Then call {@link stop}. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { ledger, bus } = this.ports;
+    ledger.setFact(CLEAN_FACT, undefined);
+    await ledger.sync();
+    const ends = [
+      serveFetch(bus, this.name, (cache) => this.caches.get(cache)?.agent),
+      ...this.peers.map((target) =>
+        listenApplied(bus, this.name, target, (position) =>
+          this.caches.get(position.cache)?.confirmed(target, position),
+        ),
+      ),
+    ];
+    try {
+      const beats = [this.heartbeat.run(signal), this.offsets.run(signal)];
+      await this.#logReady(signal);
+      if (signal.aborted) return;
+      for (const cache of cachesOf(this.config)) this.#addCache(cache, signal);
+      const work = [
+        ...this.inbounds.map((inbound) => inbound.run(signal)),
+        this.#discover(signal),
+        this.#tick(signal),
+      ];
+      await Promise.all([...beats, ...work]);
+      await Promise.all(this.#running);
+    } finally {
+      for (const end of ends) end();
+    }
+  }
+
+  /**
+   * The graceful end, before the run's signal aborts: what is dirty is captured, what is queued is published. Resolves with
+   * whether nothing was left.
+   */
+  async drain(): Promise<boolean> {
+    const drained = await Promise.all([...this.caches.values()].map((c) => c.drain()));
+    return drained.every(Boolean);
+  }
+
+  /** After {@link run} ended: says that everything the ledger knows is everything that was done. */
+  async stopped(): Promise<void> {
+    this.ports.ledger.setFact(CLEAN_FACT, true);
+    await this.ports.ledger.sync();
+  }
+
+  /** Whether the last run ended without a crash. */
+  get wasUnclean(): boolean {
+    return this.#unclean;
+  }
+
+  /** A receiver moved an applied position. */
+  readonly onApplied = (origin: SiteName, urgent: boolean): void =>
+    this.#announcers.get(origin)?.moved(urgent);
+
+  /** The log was found broken while publishing: checked once, however many caches ask. */
+  readonly checkLog = async (): Promise<void> => {
+    this.#checking ??= this.#checkLog().finally(() => {
+      this.#checking = undefined;
+    });
+    return this.#checking;
+  };
+
+  #isActive(): boolean {
+    return this.lease.deadline() > this.ports.clock.monotonic() + OPERATION_MS;
+  }
+
+  async #logReady(signal: AbortSignal): Promise<void> {
+    const { log, logger, clock } = this.ports;
+    for (let attempt = 0; !signal.aborted; attempt++) {
+      try {
+        if (this.head.isNew) await this.#adoptLog();
+        await this.checkLog();
+        const { head, lease, name } = this;
+        const record = {
+          origin: name,
+          epoch: EPOCH,
+          term: lease.term,
+          incarnation: head.incarnation,
+        };
+        const msgId = `${this.processId}/term/${lease.term}`;
+        const ack = await log.publish(termSubject(name), encodeTermBegin(record), msgId, signal);
+        this.head.acknowledged(ack.seq, ack.duplicate);
+        return;
+      } catch (error) {
+        if (signal.aborted) return;
+        const code = error instanceof IsthmusError ? error.code : undefined;
+        if (attempt === 0) logger.error({ err: error, code }, "the log is not ready, tried again");
+        await clock.sleep(Math.min(2 ** attempt * 100, 2_000), signal);
+      }
+    }
+  }
+
+  /** A ledger that knows no log beside a log with records: the ledger was lost. Goes on where the log stands. */
+  async #adoptLog(): Promise<void> {
+    const { log, logger } = this.ports;
+    const last = await log.last(logSubjects(this.name));
+    if (last === undefined) return;
+    const record = decodeRecord(last.payload);
+    const incarnation = record.kind === "batch" ? record.header.incarnation : record.incarnation;
+    logger.warn({ seq: last.seq }, "the ledger is new, but the log is not: the ledger was lost");
+    await this.head.adopt({ incarnation });
+  }
+
+  async #checkLog(): Promise<void> {
+    const reason = await this.head.check(this.#peersAt());
+    if (reason === undefined) return;
+    this.ports.logger.error(
+      { reason, code: ErrorCode.LogTruncated },
+      "the log began a new incarnation; the peers are told and have a gap",
+    );
+  }
+
+  /** The highest sequence of the present incarnation that a peer says it applied. */
+  #peersAt(): number {
+    let highest = 0;
+    for (const peer of this.peers) {
+      const applied = this.heartbeat.last(peer)?.beat.content.applied[this.name] ?? {};
+      for (const { incarnation, seq } of Object.values(applied)) {
+        if (incarnation === this.head.incarnation) highest = Math.max(highest, seq);
+      }
+    }
+    return highest;
+  }
+
+  #makeInbound(origin: SiteName): Inbound {
+    const { mirrors, ledger, clock, random, logger } = this.ports;
+    const mirror = mirrors.get(origin);
+    if (mirror === undefined) throw new Error(`isthmus bug: no mirror for ${origin}`);
+    return new Inbound({
+      origin,
+      mirror,
+      ledger,
+      positions: this.positions,
+      clock,
+      random,
+      logger: logger.child({ origin }),
+      announced: () => this.heartbeat.last(origin)?.beat.content.log,
+      onGap: (caches, reason) => {
+        for (const cache of caches) this.caches.get(cache)?.openPeerGap(origin, reason);
+      },
+    });
+  }
+
+  #addCache(cache: CacheName, signal: AbortSignal): void {
+    if (this.caches.has(cache)) return;
+    const policy = policyOf(this.config, cache);
+    const handled = new HandledCache(this, policy);
+    this.caches.set(cache, handled);
+    for (const inbound of this.inbounds) inbound.add(handled.receiverOf(inbound));
+    this.#running.add(handled.run(signal));
+  }
+
+  /** Patterns apply to what the site's Infinispan has: looked up now and then, because caches come while a site runs. */
+  async #discover(signal: AbortSignal): Promise<void> {
+    const { clock, cacheSite, logger } = this.ports;
+    if (!this.config.policies.some((rule) => rule.match.some(isPattern))) return;
+    while (!signal.aborted) {
+      try {
+        const names = await cacheSite.names();
+        for (const name of names ?? []) {
+          if (policyOf(this.config, name).mode !== "off") this.#addCache(name, signal);
+        }
+      } catch (error) {
+        logger.debug({ err: error }, "the caches' names could not be read, tried again");
+      }
+      await clock.sleep(CACHE_NAMES_INTERVAL_MS, signal);
+    }
+  }
+
+  /** Slow housekeeping: the log's state for the heartbeats, and when each cache was last known to be without a gap. */
+  async #tick(signal: AbortSignal): Promise<void> {
+    const { log, clock, ledger } = this.ports;
+    while (!signal.aborted) {
+      try {
+        this.#logState = await log.state();
+        for (const cache of this.caches.values()) cache.agent?.stageAlive();
+        await ledger.commit();
+      } catch {
+        // The next look says more; publishing and the caches report what does not work.
+      }
+      await clock.sleep(ALIVE_INTERVAL_MS, signal);
+    }
+  }
+
+  #beat(): BeatContent {
+    const { head } = this;
+    const ends: Record<string, { logSeq: number; outboxRows: number }> = {};
+    const policyHashes: Record<string, string> = {};
+    for (const [name, cache] of this.caches) {
+      if (cache.agent === undefined) continue;
+      ends[name] = { logSeq: cache.lastPublishedSeq, outboxRows: cache.agent.outboxRows };
+      policyHashes[name] = cache.agent.policyHash;
+    }
+    const applied: Record<string, Record<string, { incarnation: string; seq: number }>> = {};
+    for (const inbound of this.inbounds) {
+      const positions: Record<string, { incarnation: string; seq: number }> = {};
+      for (const r of inbound.receivers) {
+        positions[r.cache] = { incarnation: r.incarnation, seq: r.applied().seq };
+      }
+      applied[inbound.origin] = positions;
+    }
+    const { incarnation } = head;
+    const state = this.#logState;
+    const log =
+      state === undefined
+        ? undefined
+        : { ...state, lastSeq: Math.max(state.lastSeq, head.lastSeq) };
+    return { epoch: EPOCH, term: this.lease.term, incarnation, log, ends, applied, policyHashes };
+  }
+}
