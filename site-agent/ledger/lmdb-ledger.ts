@@ -1,0 +1,142 @@
+import { mkdirSync } from "node:fs";
+import { Packr } from "msgpackr";
+import { assert, ErrorCode, IsthmusError } from "../../topology/errors.ts";
+import type { CacheName, SiteName } from "../../topology/names.ts";
+import type { CacheLedger, Ledger } from "../../topology/ports.ts";
+import { LmdbCacheLedger } from "./cache-ledger.ts";
+import { NameIds } from "./name-ids.ts";
+import { own, type Owned } from "./owner-socket.ts";
+import { afterPrefix } from "./row-key.ts";
+import { StagedStore } from "./staged-store.ts";
+
+/**
+ * The layout of the ledger's rows.
+ *
+ * Changelog: 1 (2026-11-21) the first.
+ */
+export const LEDGER_FORMAT = 1;
+
+/** Facts keep Maps, Sets, bigints and plain objects as they are. */
+const packr = new Packr({
+  useRecords: true,
+  mapsAsObjects: false,
+  moreTypes: true,
+  int64AsType: "bigint",
+  copyBuffers: true,
+});
+
+/** The ledger in LMDB. Loses nothing that was committed when its process dies, nothing that was synced at a power cut (I6). */
+export class LmdbLedger implements Ledger {
+  readonly #owned: Owned;
+  readonly #store: StagedStore;
+  readonly #sites: NameIds;
+  readonly #cacheIds: NameIds;
+  readonly #caches = new Map<CacheName, CacheLedger>();
+
+  private constructor(owned: Owned, store: StagedStore) {
+    this.#owned = owned;
+    this.#store = store;
+    this.#sites = new NameIds(store, "site");
+    this.#cacheIds = new NameIds(store, "cache");
+  }
+
+  /**
+   * Opens the ledger of `site` in `directory`, or makes it. `pid` is told to a process that finds it open.
+   *
+   * @throws IS2020 open in another process, IS2021 written by a newer release, IS2022 another site's.
+   */
+  static async open(directory: string, site: SiteName, pid: number): Promise<LmdbLedger> {
+    mkdirSync(directory, { recursive: true });
+    const owned = await own(directory, pid);
+    let store: StagedStore | undefined;
+    try {
+      store = new StagedStore(directory);
+      await checkOrigin(store, directory, site);
+      return new LmdbLedger(owned, store);
+    } catch (error) {
+      await store?.close();
+      await owned.release();
+      throw error;
+    }
+  }
+
+  cache(name: CacheName): CacheLedger {
+    let cache = this.#caches.get(name);
+    if (cache === undefined) {
+      cache = new LmdbCacheLedger(this.#store, this.#sites, this.#cacheIds.idOf(name));
+      this.#caches.set(name, cache);
+    }
+    return cache;
+  }
+
+  fact(name: string): unknown {
+    const row = this.#store.get("facts", factKey(name));
+    return row && (packr.unpack(row) as unknown);
+  }
+
+  setFact(name: string, value: unknown): void {
+    const row = value === undefined ? undefined : Buffer.from(packr.pack(value));
+    this.#store.put("facts", factKey(name), row);
+  }
+
+  *facts(prefix: string): Generator<[string, unknown]> {
+    const from = Buffer.from(prefix, "utf8").toString("latin1");
+    const keys = new Set<string>();
+    const first = from === "" ? "\x00" : from;
+    for (const [key] of this.#store.committed("facts", first, afterPrefix(from))) keys.add(key);
+    for (const key of this.#store.stagedKeys("facts")) if (key.startsWith(from)) keys.add(key);
+    for (const key of [...keys].sort((a, b) => (a < b ? -1 : 1))) {
+      const row = this.#store.get("facts", key);
+      const name = Buffer.from(key, "latin1").toString("utf8");
+      if (row) yield [name, packr.unpack(row) as unknown];
+    }
+  }
+
+  commit(): Promise<void> {
+    return this.#store.commit();
+  }
+
+  sync(): Promise<void> {
+    return this.#store.sync();
+  }
+
+  async close(): Promise<void> {
+    try {
+      await this.#store.close();
+    } finally {
+      await this.#owned.release();
+    }
+  }
+}
+
+function factKey(name: string): string {
+  assert(name !== "", "a fact has a name");
+  return Buffer.from(name, "utf8").toString("latin1");
+}
+
+async function checkOrigin(store: StagedStore, directory: string, site: SiteName): Promise<void> {
+  const format = store.get("meta", "format")?.readUInt32BE();
+  if (format === undefined) {
+    const bytes = Buffer.alloc(4);
+    bytes.writeUInt32BE(LEDGER_FORMAT);
+    store.put("meta", "format", bytes);
+    store.put("meta", "origin", Buffer.from(site, "utf8"));
+    await store.sync();
+    return;
+  }
+  if (format > LEDGER_FORMAT) {
+    throw new IsthmusError(
+      ErrorCode.LedgerNewer,
+      `the ledger in ${directory} has format ${format}, this release reads up to ${LEDGER_FORMAT}`,
+      { hint: "Run the release that wrote it, or start from an empty directory." },
+    );
+  }
+  const owner = store.get("meta", "origin")?.toString("utf8");
+  if (owner !== site) {
+    throw new IsthmusError(
+      ErrorCode.LedgerOtherSite,
+      `the ledger in ${directory} belongs to site ${owner}, this process serves site ${site}`,
+      { hint: "Give each site a directory of its own." },
+    );
+  }
+}
