@@ -59,7 +59,10 @@ export class HotRodCache implements CacheConnector {
         `cache "${name}" at ${pool.addresses} stores Java objects (${JAVA_OBJECT.name}), which cannot be copied byte for byte`,
         { hint: `give it an encoding such as application/x-protostream, or set its mode to off` },
       );
-    this.#scope = { cache: name, keyMediaType, valueMediaType };
+    const scope = { cache: name, keyMediaType, valueMediaType };
+    // PING is answered to anyone; whether this user may read shows here, not at the first mutation.
+    await pool.request("containsKey", scope, { key: Buffer.from([0]) });
+    this.#scope = scope;
     this.#mediaType = mediaTypeText(valueMediaType);
     const runs = await serverRuns(await pool.each(), name, clock);
     return { mediaType: this.#mediaType, runs };

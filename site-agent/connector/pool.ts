@@ -55,7 +55,7 @@ interface Server {
 }
 
 /** Operations that change nothing: safe to send again. */
-const REPEATABLE: ReadonlySet<RequestOp> = new Set(["getWithMetadata", "ping", "stats", "size"]);
+const REPEATABLE: ReadonlySet<RequestOp> = new Set(["getWithMetadata", "containsKey", "ping"]);
 
 /**
  * A few multiplexed connections to each server of a cluster, made when they are needed. An operation takes the connection

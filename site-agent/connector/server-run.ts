@@ -33,20 +33,9 @@ export async function serverRuns(
   return runs;
 }
 
-/** Whether two sets of {@link serverRuns} share a server that never stopped: then what is in memory was kept. */
-export function sameIncarnation(
-  before: ReadonlyMap<string, string>,
-  after: ReadonlyMap<string, string>,
-): boolean {
-  for (const [address, stamp] of before) {
-    const other = after.get(address);
-    if (other !== undefined && sameRun(stamp, other)) return true;
-  }
-  return false;
-}
-
 /** Whether two stamps of one server are of one run: starts are told in whole seconds, and so compared with a tolerance. */
-export function sameRun(a: string, b: string): boolean {
+export function sameRun(a: string | undefined, b: string | undefined): boolean {
+  if (a === undefined || b === undefined) return false;
   if (a === b) return true;
   const [kindA, startA] = a.split(" ");
   const [kindB, startB] = b.split(" ");

@@ -23,7 +23,6 @@ export const SASL_NAMES = [
   "SCRAM-SHA-512",
   "SCRAM-SHA-384",
   "SCRAM-SHA-256",
-  "SCRAM-SHA-1",
   "DIGEST-MD5",
   "EXTERNAL",
   "OAUTHBEARER",
@@ -63,7 +62,6 @@ export function saslMechanism(login: SaslLogin, random: Random): SaslMechanism {
         serverName: login.serverName ?? "infinispan",
         clientNonce: random.bytes(24).toString("base64"),
       });
-    case "SCRAM-SHA-1":
     case "SCRAM-SHA-256":
     case "SCRAM-SHA-384":
     case "SCRAM-SHA-512":

@@ -4,7 +4,7 @@ import type { SaslMechanism } from "./mechanism.ts";
 import { saslError } from "./sasl-error.ts";
 
 /** The SCRAM mechanisms, by hash. */
-export type ScramName = "SCRAM-SHA-1" | "SCRAM-SHA-256" | "SCRAM-SHA-384" | "SCRAM-SHA-512";
+export type ScramName = "SCRAM-SHA-256" | "SCRAM-SHA-384" | "SCRAM-SHA-512";
 
 /** What one SCRAM exchange needs. */
 export interface ScramInput {
