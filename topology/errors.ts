@@ -76,6 +76,8 @@ export const ErrorCode = {
   LedgerBroken: "IS2023",
   /** A row of the ledger cannot be decoded. Remedy: report it; start from an empty directory, which resyncs everything. */
   LedgerCorrupt: "IS2024",
+  /** The embedded cache cannot listen on its address. Remedy: free the port that the message names, or change `sites.SITE.cache.listen`. */
+  EmbeddedListen: "IS2030",
 
   /** No NATS server of the site could be reached. Remedy: check `sites.SITE.nats.servers` and that nats-server runs; it is retried until it works. */
   NatsUnreachable: "IS3001",
