@@ -2,7 +2,6 @@ import { assert } from "../topology/errors.ts";
 import { DIRTY_KEYS_MAX, DRAIN_MS_MAX, RETRY_MS_MAX } from "../topology/limits.ts";
 import type { BatchHeader } from "../topology/mutation/batch.ts";
 import type { CacheName, SiteName } from "../topology/names.ts";
-import { conflictPolicyHash } from "../topology/policy/conflict-policy-hash.ts";
 import type { CachePolicy } from "../topology/policy/cache-policy.ts";
 import type {
   ApplyOutcome,
@@ -55,7 +54,8 @@ export interface CacheAgentParts {
   readonly maxClockSkewMs: number;
   /** The site's part of each batch's header. */
   readonly header: () => Pick<BatchHeader, "epoch" | "term" | "offsets">;
-  readonly policyHash?: string;
+  /** Of the conflict policy: what the peers must have too. */
+  readonly policyHash: string;
   /** The log acknowledged a batch. */
   readonly onPublished: (batch: PublishedBatch) => void;
   readonly onLogBroken: (error: Error) => Promise<void>;
@@ -143,7 +143,7 @@ export class CacheAgent implements CacheHands {
 
   /** The conflict policy as the peers must have it too. */
   get policyHash(): string {
-    return this.#parts.policyHash ?? conflictPolicyHash(this.#parts.policy.conflict);
+    return this.#parts.policyHash;
   }
 
   get mediaType(): string | undefined {

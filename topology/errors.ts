@@ -46,6 +46,9 @@ export const ErrorCode = {
   /** Warning: a key is valid but does nothing here. Remedy: the message says what it would need. */
   FileNoEffect: "IS1019",
 
+  /** A merge that the file names cannot be used. Remedy: the message says why; a module needs a default export that is a function of `(values) => ({ value, expiry })`. */
+  MergeUnusable: "IS1090",
+
   /** A cache that the file's rules handle does not exist in the local Infinispan. Remedy: create it (the message names it), or set its mode to off. */
   CacheMissing: "IS2001",
   /** No server of the site's cache could be reached. Remedy: check `sites.SITE.cache.servers` and that Infinispan runs; it is retried until it works. */

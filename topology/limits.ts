@@ -223,3 +223,6 @@ export const ALIVE_INTERVAL_MS = 1_000;
 
 /** How often the local Infinispan is asked for caches that a pattern takes, ms. */
 export const CACHE_NAMES_INTERVAL_MS = 10_000;
+
+/** How long a starting process waits for its NATS before it gives up with an error, ms: a supervisor starts it again. */
+export const NATS_START_WAIT_MS = 60_000;

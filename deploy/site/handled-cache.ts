@@ -1,7 +1,6 @@
 import { decodeBatch } from "../../topology/mutation/batch.ts";
 import { type CacheName, logSubject, type SiteName } from "../../topology/names.ts";
 import { type CachePolicy, localName, targetsOf } from "../../topology/policy/cache-policy.ts";
-import { conflictPolicyHash } from "../../topology/policy/conflict-policy-hash.ts";
 import type { StoredMessage } from "../../topology/ports.ts";
 import type { Key } from "../../topology/version/entry.ts";
 import type { Arrival } from "../../topology/version/join.ts";
@@ -140,7 +139,7 @@ export class HandledCache {
       site,
       cache: this.name,
       policy,
-      merges,
+      merges: merges.registry,
       connector: cacheSite.cache(localName(policy, site)),
       ledger,
       log,
@@ -152,7 +151,7 @@ export class HandledCache {
       processId,
       valueBytesMax: config.limits.maxValueBytes,
       maxClockSkewMs: config.limits.maxClockSkewMs,
-      policyHash: conflictPolicyHash(policy.conflict),
+      policyHash: merges.hashOf(policy.conflict),
       header: () => ({
         epoch: 1,
         term: lease.term,

@@ -16,7 +16,6 @@ import type {
   Random,
   SiteLog,
 } from "../../topology/ports.ts";
-import type { MergeRegistry } from "../../topology/version/show.ts";
 import { ClockOffsets } from "../../gateway/link/clock-offset.ts";
 import { Heartbeat, type BeatContent } from "../../gateway/link/heartbeat.ts";
 import { Inbound } from "../../gateway/receive/inbound.ts";
@@ -27,6 +26,7 @@ import { DotReserve } from "../../site-agent/dot-reserve.ts";
 import { LogHead } from "../../site-agent/tail/log-head.ts";
 import { HandledCache } from "./handled-cache.ts";
 import { Journal } from "./journal.ts";
+import type { Merges } from "./merges.ts";
 
 /** Everything outside the code that a site works with: real servers, or the simulator's. */
 export interface SitePorts {
@@ -71,7 +71,7 @@ export class Site {
   readonly lease: ActiveLease;
   readonly dots: DotReserve;
   readonly positions: PositionStore;
-  readonly merges: MergeRegistry;
+  readonly merges: Merges;
   readonly processId: string;
   readonly #announcers: ReadonlyMap<SiteName, AppliedAnnouncer>;
   readonly #unclean: boolean;
@@ -83,7 +83,7 @@ export class Site {
     config: Config,
     name: SiteName,
     ports: SitePorts,
-    options: { lease: ActiveLease; merges: MergeRegistry },
+    options: { lease: ActiveLease; merges: Merges },
   ) {
     const { ledger, bus, clock, random, logger, log } = ports;
     this.name = name;

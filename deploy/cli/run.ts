@@ -1,0 +1,54 @@
+import { dirname, resolve } from "node:path";
+import { pino } from "pino";
+import { loadMerges } from "../site/merges.ts";
+import { SiteProcess } from "../site/site-process.ts";
+import { systemClock, systemRandom } from "../site/system.ts";
+import { loadConfig, requiredSite } from "./load-config.ts";
+import { Exit } from "./verb.ts";
+import type { Verb, VerbContext } from "./verb.ts";
+
+/** `isthmus run`: one site's process, in the foreground until it is told to stop. */
+export const run: Verb = {
+  name: "run",
+  summary: "run one site's process: agent and gateway; SIGTERM drains and stops",
+  options: {
+    standby: { summary: "wait for the lease instead of failing when another process is active" },
+    "log-level": { value: "LEVEL", summary: "debug, info (default), warn or error" },
+  },
+  async run(context: VerbContext): Promise<Exit> {
+    const config = await loadConfig(context);
+    const { name } = requiredSite(config, context);
+    const directory = dirname(resolve(context.cwd, context.file));
+    const merges = await loadMerges(config, directory);
+    const level = context.options["log-level"];
+    const logger = pino(
+      { level: typeof level === "string" ? level : "info", base: { site: name } },
+      pino.destination({ fd: 2, sync: true }),
+    );
+    const stopping = new AbortController();
+    const stop = (signal: NodeJS.Signals) => {
+      logger.info({ signal }, "stopping: drains first, a second signal stops at once");
+      if (stopping.signal.aborted) process.exit(Exit.No);
+      stopping.abort();
+    };
+    process.on("SIGTERM", stop);
+    process.on("SIGINT", stop);
+    try {
+      const siteProcess = new SiteProcess({
+        config,
+        site: name,
+        merges,
+        clock: systemClock,
+        random: systemRandom,
+        logger,
+        standby: context.options["standby"] === true,
+        env: process.env,
+      });
+      await siteProcess.run(stopping.signal);
+      return Exit.Fine;
+    } finally {
+      process.off("SIGTERM", stop);
+      process.off("SIGINT", stop);
+    }
+  },
+};

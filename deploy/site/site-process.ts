@@ -1,0 +1,277 @@
+import { readFileSync } from "node:fs";
+import { hostname } from "node:os";
+import type { CacheAuth, Config, Site as SiteConfig } from "../../topology/config/config.ts";
+import { siteNamed } from "../../topology/config/config.ts";
+import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
+import { NATS_START_WAIT_MS } from "../../topology/limits.ts";
+import type { SiteName } from "../../topology/names.ts";
+import { cachesOf, localName, policyOf } from "../../topology/policy/cache-policy.ts";
+import type { Clock, Logger, Random } from "../../topology/ports.ts";
+import { connectNats, type NatsLink } from "../../gateway/link/connect.ts";
+import { NatsBus } from "../../gateway/link/bus.ts";
+import { openLeaseStore } from "../../gateway/link/lease-store.ts";
+import { Lease } from "../../gateway/link/lease.ts";
+import { NatsLogMirror } from "../../gateway/link/log-mirror.ts";
+import { NatsSiteLog } from "../../gateway/link/site-log.ts";
+import { EmbeddedServer } from "../../site-agent/connector/embedded/embedded-server.ts";
+import { HotRodSite } from "../../site-agent/connector/site.ts";
+import type { PoolOptions } from "../../site-agent/connector/pool.ts";
+import { LmdbLedger } from "../../site-agent/ledger/lmdb-ledger.ts";
+import type { Merges } from "./merges.ts";
+import { Site } from "./site.ts";
+
+/** What a site's process is started with. */
+export interface SiteProcessOptions {
+  readonly config: Config;
+  readonly site: SiteName;
+  readonly merges: Merges;
+  readonly clock: Clock;
+  readonly random: Random;
+  readonly logger: Logger;
+  /** Wait for the lease instead of failing when another process holds it. */
+  readonly standby: boolean;
+  /** Environment variables: passwords. */
+  readonly env: Readonly<Record<string, string | undefined>>;
+}
+
+/** How far a process has come. */
+export type ProcessState = "starting" | "standby" | "active" | "stopping" | "stopped";
+
+/** One site's process: opens the real parts, runs the site under the lease, ends in good order. */
+export class SiteProcess {
+  readonly #options: SiteProcessOptions;
+  readonly #siteConfig: SiteConfig;
+  #state: ProcessState = "starting";
+  #site: Site | undefined;
+  #embedded: { readonly server: EmbeddedServer; readonly port: number } | undefined;
+  #link: NatsLink | undefined;
+
+  constructor(options: SiteProcessOptions) {
+    this.#options = options;
+    const site = siteNamed(options.config, options.site);
+    if (site === undefined) {
+      throw new IsthmusError(ErrorCode.UsageInvalid, `the file has no site ${options.site}`);
+    }
+    this.#siteConfig = site;
+  }
+
+  get state(): ProcessState {
+    return this.#state;
+  }
+
+  /** undefined until the process holds the lease. */
+  get site(): Site | undefined {
+    return this.#site;
+  }
+
+  /** Whether the site's NATS is connected. */
+  get isConnected(): boolean {
+    return this.#link?.connected ?? false;
+  }
+
+  /**
+   * Runs until the signal aborts, then drains: captures what is dirty, publishes what is queued, gives the lease back.
+   *
+   * @throws LeaseHeld, LeaseLost, NatsAuthFailed, NatsWrongDomain, and what opening the ledger throws
+   */
+  async run(signal: AbortSignal): Promise<void> {
+    const closing = new Closing();
+    try {
+      await this.#runOpen(closing, signal);
+    } finally {
+      await closing.close();
+    }
+    this.#state = "stopped";
+  }
+
+  async #runOpen(stack: Closing, signal: AbortSignal): Promise<void> {
+    const { config, site: name, clock, random, logger } = this.#options;
+    const ledger = await LmdbLedger.open(this.#siteConfig.data, name, process.pid);
+    stack.defer(() => ledger.close());
+    await this.#startEmbedded(stack);
+    const cacheSite = new HotRodSite(this.#poolOptions());
+    stack.defer(() => cacheSite.close());
+    const link = await this.#connect(signal);
+    this.#link = link;
+    stack.defer(() => link.close());
+    const lease = await this.#acquire(link, signal);
+    const limits = {
+      maxAgeMs: config.limits.logMaxAgeMs,
+      maxBytes: config.limits.logMaxBytes,
+      replicas: 1,
+    };
+    const log = new NatsSiteLog(link, limits);
+    const others = config.sites.filter((other) => other.name !== name);
+    const mirrors = new Map(
+      others.map((other) => {
+        const origin = { site: other.name, domain: other.nats.domain };
+        return [other.name, new NatsLogMirror(link, origin, limits)] as const;
+      }),
+    );
+    const ports = {
+      cacheSite,
+      ledger,
+      log,
+      mirrors,
+      bus: new NatsBus(link),
+      clock,
+      random,
+      logger,
+    };
+    const site = new Site(config, name, ports, { lease, merges: this.#options.merges });
+    this.#site = site;
+    this.#state = "active";
+    logger.info({ term: lease.term, unclean: site.wasUnclean }, "active");
+    await this.#runUnder(lease, site, signal);
+  }
+
+  /** Runs the site while the lease is held; a lost lease ends it at once, a stop drains it first. */
+  async #runUnder(lease: Lease, site: Site, signal: AbortSignal): Promise<void> {
+    const { logger } = this.#options;
+    const ending = new AbortController();
+    const leaseEnding = new AbortController();
+    const running = site.run(ending.signal);
+    const renewing = lease.run(leaseEnding.signal);
+    const asked = new Promise<void>((resolve) => {
+      if (signal.aborted) resolve();
+      signal.addEventListener("abort", () => resolve());
+    });
+    try {
+      await Promise.race([asked, running, renewing]);
+      this.#state = "stopping";
+      const isEmpty = await site.drain();
+      ending.abort();
+      await running;
+      await site.stopped();
+      if (isEmpty) logger.info({}, "drained: nothing is left to publish");
+      else logger.warn({}, "stopped with changes left to publish; the next start sends them");
+    } finally {
+      ending.abort();
+      leaseEnding.abort();
+      await Promise.allSettled([running, renewing]);
+    }
+    await renewing;
+  }
+
+  async #startEmbedded(stack: Closing): Promise<void> {
+    const { config, site: name, clock, random, logger } = this.#options;
+    const { cache } = this.#siteConfig;
+    if (cache.kind !== "embedded") return;
+    const policies = cachesOf(config).map((cacheName) => policyOf(config, cacheName));
+    const names = policies.map((policy) => localName(policy, name));
+    const listen = cache.listen ?? { host: "127.0.0.1", port: 0 };
+    const embedded = new EmbeddedServer({
+      listen,
+      caches: names.map((cacheName) => ({ name: cacheName })),
+      clock,
+      random,
+      logger,
+    });
+    const { port } = await embedded.start();
+    stack.defer(() => embedded.stop());
+    this.#embedded = { server: embedded, port };
+    logger.info({ host: listen.host, port }, "embedded cache listens");
+  }
+
+  /** The embedded cache, if the file asks for one, and its port. */
+  get embedded(): { readonly server: EmbeddedServer; readonly port: number } | undefined {
+    return this.#embedded;
+  }
+
+  #poolOptions(): PoolOptions {
+    const { clock, random, logger, env, site } = this.#options;
+    const { cache } = this.#siteConfig;
+    if (cache.kind === "embedded") {
+      const host = cache.listen?.host ?? "127.0.0.1";
+      return { servers: [{ host, port: this.#embedded?.port ?? 0 }], clock, random, logger };
+    }
+    const auth = cache.auth === undefined ? undefined : loginOf(cache.auth, env, site);
+    const { tls } = cache;
+    return {
+      servers: cache.servers,
+      auth,
+      tls:
+        tls === undefined
+          ? undefined
+          : {
+              ...(tls.caFile !== undefined && { ca: pem(tls.caFile) }),
+              ...(tls.serverName !== undefined && { serverName: tls.serverName }),
+              ...(tls.certFile !== undefined && { cert: pem(tls.certFile) }),
+              ...(tls.keyFile !== undefined && { key: pem(tls.keyFile) }),
+            },
+      clock,
+      random,
+      logger,
+    };
+  }
+
+  async #connect(signal: AbortSignal): Promise<NatsLink> {
+    const { clock, random, logger, site } = this.#options;
+    const { servers, domain, nkeySeedFile, credsFile, tls } = this.#siteConfig.nats;
+    const settings = {
+      site,
+      servers,
+      domain,
+      ...(nkeySeedFile !== undefined && { nkeySeedFile }),
+      ...(credsFile !== undefined && { credsFile }),
+      ...(tls !== undefined && {
+        tls: {
+          ...(tls.caFile !== undefined && { caFile: tls.caFile }),
+          ...(tls.certFile !== undefined && { certFile: tls.certFile }),
+          ...(tls.keyFile !== undefined && { keyFile: tls.keyFile }),
+        },
+      }),
+    };
+    return connectNats(settings, { clock, random, logger }, NATS_START_WAIT_MS, signal);
+  }
+
+  async #acquire(link: NatsLink, signal: AbortSignal): Promise<Lease> {
+    const { clock, logger, random, site, standby } = this.#options;
+    const store = await openLeaseStore(link, 1);
+    this.#state = standby ? "standby" : "starting";
+    const holder = {
+      host: hostname(),
+      pid: process.pid,
+      startedAt: clock.now(),
+      holderId: random.bytes(8).toString("hex"),
+    };
+    return Lease.acquire({ site, store, clock, logger, holder, standby }, signal);
+  }
+}
+
+/** What was opened, closed in the opposite order (Node 20 has no AsyncDisposableStack). */
+class Closing {
+  readonly #ends: Array<() => Promise<void>> = [];
+
+  defer(end: () => Promise<void>): void {
+    this.#ends.push(end);
+  }
+
+  async close(): Promise<void> {
+    for (const end of this.#ends.toReversed()) await end();
+  }
+}
+
+function loginOf(
+  auth: CacheAuth,
+  env: Readonly<Record<string, string | undefined>>,
+  site: SiteName,
+): PoolOptions["auth"] {
+  const { mechanism, username, passwordEnv, realm } = auth;
+  const password = passwordEnv === undefined ? undefined : env[passwordEnv];
+  if (passwordEnv !== undefined && password === undefined) {
+    throw new IsthmusError(
+      ErrorCode.CacheAuthFailed,
+      `sites.${site}.cache.auth.passwordEnv: the environment variable ${passwordEnv} is not set`,
+      { hint: "set it to the password of the cache's user before starting" },
+    );
+  }
+  return {
+    mechanism,
+    realm,
+    ...(username !== undefined && { username }),
+    ...(password !== undefined && { password }),
+  };
+}
+
+const pem = (path: string): string => readFileSync(path, "utf8");
