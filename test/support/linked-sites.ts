@@ -4,7 +4,7 @@ import { NatsLogMirror } from "../../gateway/link/log-mirror.ts";
 import type { LogLimits } from "../../gateway/link/site-log.ts";
 import { NatsSiteLog } from "../../gateway/link/site-log.ts";
 import { NatsServer } from "../../deploy/lab/nats-server.ts";
-import { CuttableProxy } from "./cuttable-proxy.ts";
+import { CuttableProxy } from "../../deploy/lab/cuttable-proxy.ts";
 import { MemoryLogger, realClock, realRandom } from "./real-time.ts";
 
 /** Small limits that no test reaches by accident. */
@@ -65,10 +65,10 @@ export class LinkedSites implements AsyncDisposable {
     this.mirrorAtNyc = new NatsLogMirror(nyc.link, lonOrigin, TEST_LIMITS);
   }
 
-  static async start(): Promise<LinkedSites> {
-    const nyc = await NatsServer.start({ domain: "nyc" });
+  static async start(options: { syncInterval?: string } = {}): Promise<LinkedSites> {
+    const nyc = await NatsServer.start({ domain: "nyc", ...options });
     const leaf = await CuttableProxy.start(nyc.leafPort);
-    const lon = await NatsServer.start({ domain: "lon", leafRemotes: [leaf.url] });
+    const lon = await NatsServer.start({ domain: "lon", leafRemotes: [leaf.url], ...options });
     const sites = [LinkedSite.connect(nyc, "nyc"), LinkedSite.connect(lon, "lon")] as const;
     return new LinkedSites(await sites[0], await sites[1], leaf);
   }
