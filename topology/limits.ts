@@ -203,6 +203,12 @@ export const EMBEDDED_REAP_MS = 1_000;
 /** Address space for the ledger's file, 16 GiB: it need not be mapped anew as it grows, and memory is used only for what is read. LMDB grows it beyond. */
 export const LEDGER_MAP_BYTES = 16 * 1024 * 1024 * 1024;
 
+/** The ledger refuses to write with less free on its disk: room to shut down in order, and for what others write between the look and the write. */
+export const LEDGER_FREE_BYTES_MIN = 16 * 1024 * 1024;
+
+/** What one row can make the ledger's file grow by, its own bytes aside: a page for each level of a large tree. */
+export const LEDGER_ROW_GROWTH_BYTES = 4 * 4096;
+
 /** Longer keys are kept under their hash: LMDB takes 1,978 bytes, and a page should hold several keys. */
 export const LEDGER_KEY_BYTES_MAX = 1024;
 

@@ -7,7 +7,7 @@ import { LmdbCacheLedger } from "./cache-ledger.ts";
 import { NameIds } from "./name-ids.ts";
 import { own, type Owned } from "./owner-socket.ts";
 import { afterPrefix } from "./row-key.ts";
-import { StagedStore } from "./staged-store.ts";
+import { type FreeBytes, StagedStore } from "./staged-store.ts";
 
 /**
  * The layout of the ledger's rows.
@@ -41,16 +41,22 @@ export class LmdbLedger implements Ledger {
   }
 
   /**
-   * Opens the ledger of `site` in `directory`, or makes it. `pid` is told to a process that finds it open.
+   * Opens the ledger of `site` in `directory`, or makes it. `pid` is told to a process that finds it open;
+   * `freeBytes` is the file system's unless a test says otherwise.
    *
    * @throws IS2020 open in another process, IS2021 written by a newer release, IS2022 another site's.
    */
-  static async open(directory: string, site: SiteName, pid: number): Promise<LmdbLedger> {
+  static async open(
+    directory: string,
+    site: SiteName,
+    pid: number,
+    freeBytes?: FreeBytes,
+  ): Promise<LmdbLedger> {
     mkdirSync(directory, { recursive: true });
     const owned = await own(directory, pid);
     let store: StagedStore | undefined;
     try {
-      store = new StagedStore(directory);
+      store = new StagedStore(directory, freeBytes);
       await checkOrigin(store, directory, site);
       return new LmdbLedger(owned, store);
     } catch (error) {

@@ -1,7 +1,11 @@
-import { mkdirSync } from "node:fs";
+import { mkdirSync, statfsSync } from "node:fs";
 import { type Database, open, type RootDatabase } from "lmdb";
 import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
-import { LEDGER_MAP_BYTES } from "../../topology/limits.ts";
+import {
+  LEDGER_FREE_BYTES_MIN,
+  LEDGER_MAP_BYTES,
+  LEDGER_ROW_GROWTH_BYTES,
+} from "../../topology/limits.ts";
 
 /** The tables of the ledger's file. */
 export const TABLES = ["meta", "facts", "entries", "outbox"] as const;
@@ -17,7 +21,16 @@ class Generation {
   };
   readonly done = deferred();
   size = 0;
+  bytes = 0;
 }
+
+/** How many bytes are free where `path` is. */
+export type FreeBytes = (path: string) => number;
+
+const freeOnDisk: FreeBytes = (path) => {
+  const { bavail, bsize } = statfsSync(path);
+  return bavail * bsize;
+};
 
 interface Deferred {
   readonly promise: Promise<void>;
@@ -53,11 +66,13 @@ export class StagedStore {
   #begin: Promise<void> | undefined;
   #broken: IsthmusError | undefined;
   readonly #path: string;
+  readonly #freeBytes: FreeBytes;
 
   /** Opens or makes the file in directory `path`. */
-  constructor(path: string) {
+  constructor(path: string, freeBytes: FreeBytes = freeOnDisk) {
     mkdirSync(path, { recursive: true });
     this.#path = path;
+    this.#freeBytes = freeBytes;
     this.#root = open<Buffer, Buffer>({
       path,
       noSubdir: false,
@@ -105,6 +120,7 @@ export class StagedStore {
     if (this.#broken) throw this.#broken;
     this.#staged.tables[table].set(key, row);
     this.#staged.size++;
+    this.#staged.bytes += row?.length ?? 0;
     this.#start();
   }
 
@@ -159,6 +175,7 @@ export class StagedStore {
       // Whoever staged may not wait; the failure is kept and meets the next one who does.
       generation.done.promise.catch(() => {});
       try {
+        this.#checkRoom(generation);
         await this.#root.batch(() => this.#write(generation));
         this.#root.resetReadTxn();
         this.#committing = undefined;
@@ -173,6 +190,17 @@ export class StagedStore {
         this.#staged = new Generation();
       }
     }
+  }
+
+  /**
+   * Refuses a transaction before the disk is full: LMDB 3.5.6 writes a failed write's message beyond its buffer, which ends
+   * the process. What was committed is safe then too, but nobody was told why.
+   */
+  #checkRoom(generation: Generation): void {
+    const wanted =
+      LEDGER_FREE_BYTES_MIN + generation.size * LEDGER_ROW_GROWTH_BYTES + generation.bytes;
+    const free = this.#freeBytes(this.#path);
+    if (free < wanted) throw new Error(`${free} bytes are free, ${wanted} are wanted`);
   }
 
   #write(generation: Generation): void {
