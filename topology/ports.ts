@@ -199,7 +199,8 @@ export interface SiteLog {
   /**
    * One attempt. Resolves once this site's own log, never another domain's, has stored the record. After a failure the
    * record may be stored all the same: send it again byte-identical with the same `msgId`. Rejects with the signal's reason
-   * when that aborts. @throws NatsUnreachable, LogTimeout, LogFull, LogMissing, LogRefused
+   * when that aborts. @throws NatsUnreachable, LogTimeout, LogFull, LogMissing (nobody took it; `state` tells whether the
+   * log is really gone), LogRefused
    */
   publish(
     subject: string,

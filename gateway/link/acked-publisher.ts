@@ -24,7 +24,11 @@ interface Answer {
   readonly domain?: string;
   readonly seq?: number;
   readonly duplicate?: boolean;
-  readonly error?: { readonly err_code?: number; readonly description?: string };
+  readonly error?: {
+    readonly code?: number;
+    readonly err_code?: number;
+    readonly description?: string;
+  };
 }
 
 /** A PubAck that refused the record: carries JetStream's own error number. */
@@ -168,7 +172,8 @@ export function judgeAnswer(
   if (foreign) return `stream ${answer.stream ?? "?"} of domain ${answer.domain ?? "?"}`;
   if (error !== undefined) {
     const number = error.err_code ?? 0;
-    const base = refusal(number, error.description ?? "?", `store a record on ${subject}`);
+    const doing = `store a record on ${subject}`;
+    const base = refusal(number, error.code ?? 0, error.description ?? "?", doing);
     return new RefusedError(base, number);
   }
   if (seq === undefined) return "something that is not JetStream";

@@ -31,6 +31,7 @@ export class Lease {
   readonly #site: SiteName;
   readonly #store: LeaseStore;
   readonly #clock: Clock;
+  readonly #logger: Logger;
   readonly #times: LeaseTimes;
   readonly #record: LeaseRecord;
   #revision: number;
@@ -46,6 +47,7 @@ export class Lease {
     this.#site = acquiring.site;
     this.#store = acquiring.store;
     this.#clock = acquiring.clock;
+    this.#logger = acquiring.logger;
     this.#times = acquiring.times ?? DEFAULT_TIMES;
     this.#record = { ...record, term: revision };
     this.#revision = revision;
@@ -130,6 +132,8 @@ export class Lease {
       this.#deadlineMs = beganMs + this.#times.ttlMs;
     } catch (error) {
       if (!isAway(error)) throw error;
+      const leftMs = Math.round(this.#deadlineMs - this.#clock.monotonic());
+      this.#logger.warn({ site: this.#site, code: error.code, leftMs }, error.message);
     }
   }
 
@@ -178,9 +182,15 @@ async function look(
   return { record: decodeLease(stored.value), revision: stored.revision, seenAtMs };
 }
 
+/** Failures that pass, by themselves or once an operator made room; the deadline keeps everything safe meanwhile. */
+const PASSING: ReadonlySet<ErrorCode> = new Set([
+  ErrorCode.NatsUnreachable,
+  ErrorCode.LogTimeout,
+  ErrorCode.LogFull,
+]);
+
 const isAway = (error: unknown): error is IsthmusError =>
-  error instanceof IsthmusError &&
-  (error.code === ErrorCode.NatsUnreachable || error.code === ErrorCode.LogTimeout);
+  error instanceof IsthmusError && PASSING.has(error.code);
 
 const heldError = (site: SiteName, holder: LeaseHolder): IsthmusError =>
   new IsthmusError(

@@ -35,6 +35,7 @@ export class NatsLogMirror implements LogMirror {
   readonly #stream: string;
   readonly #log: string;
   readonly #consumer: string;
+  #last: Promise<void> = Promise.resolve();
 
   constructor(
     link: NatsLink,
@@ -56,6 +57,10 @@ export class NatsLogMirror implements LogMirror {
   }
 
   async recreate(afterSeq: number): Promise<void> {
+    await this.#exclusive(() => this.#remake(afterSeq));
+  }
+
+  async #remake(afterSeq: number): Promise<void> {
     const log = await this.#originLog();
     await this.#here("delete", (manager) => deleteStream(manager, this.#stream));
     await this.#there(async (manager) => {
@@ -127,17 +132,26 @@ export class NatsLogMirror implements LogMirror {
 
   async #keep(): Promise<IsthmusError | undefined> {
     try {
-      const info = await this.#here("check", (manager) => infoOf(manager, this.#stream));
-      if (info === undefined) await this.recreate(0);
-      else {
-        await this.#keepLimits(info);
-        await this.#keepConsumer(originCreatedOf(info));
-      }
+      await this.#exclusive(async () => {
+        const info = await this.#here("check", (manager) => infoOf(manager, this.#stream));
+        if (info === undefined) await this.#remake(0);
+        else {
+          await this.#keepLimits(info);
+          await this.#keepConsumer(originCreatedOf(info));
+        }
+      });
       return undefined;
     } catch (error) {
       if (error instanceof IsthmusError) return error;
       throw error;
     }
+  }
+
+  /** One change of mirror and consumer at a time: a half-made mirror must not look like a missing one. */
+  async #exclusive(fn: () => Promise<void>): Promise<void> {
+    const turn = this.#last.then(fn);
+    this.#last = turn.catch(() => undefined);
+    await turn;
   }
 
   async #keepLimits({ config }: StreamInfo): Promise<void> {

@@ -54,6 +54,9 @@ export function judgeMirror(mirror: MirrorState | undefined, announced: LogState
  *
  * `position` is the last sequence applied, `end` the sequence of the newest record of this cache that the origin confirmed;
  * a cache that nobody writes to has an old position and misses nothing.
+ *
+ * Of a mirror's own state `position` is the ledger's. Of the origin's announced state it is the mirror's last sequence, if
+ * that is higher: what goes before it was mirrored is skipped by the mirror without a word, and its `firstSeq` stays.
  */
 export function trimmedPast(state: LogState, position: number, end: number): boolean {
   return position < end && state.firstSeq > position + 1;

@@ -55,7 +55,7 @@ export function linkError(
 ): IsthmusError {
   if (error instanceof IsthmusError) return error;
   if (error instanceof JetStreamApiError) {
-    const code = FULL.has(error.code) ? ErrorCode.LogFull : ErrorCode.LogRefused;
+    const code = codeOf(error.code, error.status, away);
     return new IsthmusError(
       code,
       `could not ${doing}: JetStream error ${error.code}, ${error.message}`,
@@ -74,13 +74,21 @@ export function linkError(
   return new IsthmusError(away, `could not ${doing}: ${reason}`, { cause: error });
 }
 
-/** The error for a refusal by number in a PubAck. */
-export const refusal = (number: number, description: string, doing: string): IsthmusError =>
+/** The error for a refusal in a PubAck: JetStream's own number, its HTTP-like status, its text. */
+export const refusal = (
+  number: number,
+  status: number,
+  description: string,
+  doing: string,
+): IsthmusError =>
   new IsthmusError(
-    number === ApiErrorCode.StreamNotFound
-      ? ErrorCode.LogMissing
-      : FULL.has(number)
-        ? ErrorCode.LogFull
-        : ErrorCode.LogRefused,
+    codeOf(number, status, ErrorCode.NatsUnreachable),
     `could not ${doing}: JetStream error ${number}, ${description}`,
   );
+
+function codeOf(number: number, status: number, away: ErrorCode): ErrorCode {
+  if (FULL.has(number)) return ErrorCode.LogFull;
+  if (number === ApiErrorCode.StreamNotFound) return ErrorCode.LogMissing;
+  // 503 is a cluster without a leader, or a server that is not ready yet: it passes.
+  return status === 503 ? away : ErrorCode.LogRefused;
+}

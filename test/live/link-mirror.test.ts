@@ -1,13 +1,16 @@
 // Goal: a target's mirror holds what the origin's log holds, whatever happens to the link, the servers and the streams.
 // Method: two real nats-servers with a domain each and one leaf link through a proxy that can be cut.
+import { setMaxListeners } from "node:events";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { ErrorCode } from "../../topology/errors.ts";
+import { MIRROR_READ_RECORDS_MAX } from "../../topology/limits.ts";
 import { logSubject, termSubject } from "../../topology/names.ts";
 import type { LogMirror, StoredMessage } from "../../topology/ports.ts";
 import { LinkedSites, until } from "../support/linked-sites.ts";
 
 const SESSIONS = logSubject("nyc", "sessions");
 const never = new AbortController().signal;
+setMaxListeners(0, never);
 const bytes = (text: string): Uint8Array => Buffer.from(text);
 
 let sites: LinkedSites;
@@ -114,6 +117,32 @@ describe("a mirror over a leaf link", () => {
     expect(texts(await reading)).toEqual(Array.from({ length: 300 }, (_, i) => `m${i + 1}`));
   });
 
+  it("is read on, in bounded chunks, when the server drops the reader's consumer", async () => {
+    await bothLogsAndMirrors();
+    const count = 3_000;
+    const all = Array.from({ length: count }, (_, i) =>
+      sites.nyc.log.publish(SESSIONS, bytes(`m${i + 1}`), `id${i + 1}`, never),
+    );
+    await Promise.all(all);
+    await until("all are mirrored", async () => (await lastSeqAtLon()) === count);
+    const manager = await sites.lon.link.manager();
+    const { created } = (await sites.mirrorAtLon.state()) ?? { created: "" };
+    const stop = new AbortController();
+    const seqs: number[] = [];
+    let dropped = 0;
+    for await (const chunk of sites.mirrorAtLon.read(SESSIONS, 0, created, stop.signal)) {
+      expect(chunk.length).toBeLessThanOrEqual(MIRROR_READ_RECORDS_MAX);
+      seqs.push(...chunk.map(({ seq }) => seq));
+      if (seqs.at(-1) === count) stop.abort();
+      else if (seqs.length > 600 * (dropped + 1)) {
+        for await (const { name } of manager.consumers.list("ISTHMUS_IN_NYC"))
+          dropped += Number(await manager.consumers.delete("ISTHMUS_IN_NYC", name));
+      }
+    }
+    expect(dropped).toBeGreaterThan(2);
+    expect(seqs).toEqual(Array.from({ length: count }, (_, i) => i + 1));
+  });
+
   it("is made as soon as an origin that was away at start is there", async () => {
     await sites.nyc.server.stop();
     const stop = new AbortController();
@@ -178,6 +207,18 @@ describe("a mirror over a leaf link", () => {
     await until("3 are mirrored", async () => (await lastSeqAtLon()) === 3);
     await sites.mirrorAtLon.recreate(0);
     await outcome;
+  });
+
+  it("survives that its keeper and its reader make it at the same time", async () => {
+    await sites.nyc.log.recreate();
+    const stop = new AbortController();
+    const running = sites.mirrorAtLon.run(stop.signal);
+    await publish(1, 5);
+    for (let i = 0; i < 5; i++) await sites.mirrorAtLon.recreate(0);
+    await publish(6, 5);
+    expect(texts(await readTo(sites.mirrorAtLon, 0, "m10"))).toHaveLength(10);
+    stop.abort();
+    await running;
   });
 
   it("made anew after a position holds only what comes after it", async () => {

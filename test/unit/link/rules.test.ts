@@ -44,6 +44,10 @@ describe("an answer to a record", () => {
     expect(refused(10077)).toMatchObject({ code: ErrorCode.LogFull, number: 10077 });
     expect(refused(10047)).toMatchObject({ code: ErrorCode.LogFull });
     expect(refused(10060)).toMatchObject({ code: ErrorCode.LogRefused });
+    const noLeader = { code: 503, err_code: 10008, description: "temporarily unavailable" };
+    expect(judge({ stream: "ISTHMUS_OUT_NYC", error: noLeader })).toMatchObject({
+      code: ErrorCode.NatsUnreachable,
+    });
   });
 });
 
@@ -116,6 +120,8 @@ describe("a mirror", () => {
     expect(trimmedPast(log("a", 12, 20), 10, 20)).toBe(true);
     // Nobody wrote to this cache since: what was trimmed was of others.
     expect(trimmedPast(log("a", 12, 20), 10, 10)).toBe(false);
+    // The origin trimmed what the mirror, at 10, had not fetched yet.
+    expect(trimmedPast(log("a", 15, 20), 10, 13)).toBe(true);
     // Everything is gone.
     expect(trimmedPast(log("a", 21, 20), 10, 20)).toBe(true);
     expect(trimmedPast(log("a", 0, 0), 0, 0)).toBe(false);
