@@ -90,7 +90,7 @@ export class HotRodConnection {
   #resolveClosed!: (reason: IsthmusError) => void;
   #failure: IsthmusError | undefined;
   #lastId = 0;
-  #corked = false;
+  #outgoing: Buffer[] = [];
   #heardAt: number;
   #pingSentAt: number | undefined;
   #pingScope: RequestScope = { cache: "" };
@@ -191,15 +191,19 @@ export class HotRodConnection {
     }
     pending.request = undefined;
     this.#inFlight.set(request.header.id, pending);
-    if (!this.#corked) {
-      this.#corked = true;
-      this.#socket.cork();
-      process.nextTick(() => {
-        this.#corked = false;
-        this.#socket.uncork();
-      });
-    }
-    this.#socket.write(bytes);
+    this.#outgoing.push(bytes);
+    if (this.#outgoing.length === 1) process.nextTick(() => this.#flush());
+  }
+
+  /** One buffer for all: copying costs less than a system call with hundreds of small parts. */
+  #flush(): void {
+    const gathered = this.#outgoing;
+    this.#outgoing = [];
+    if (!this.isOpen) return;
+    const [only] = gathered;
+    this.#socket.write(
+      gathered.length === 1 && only !== undefined ? only : Buffer.concat(gathered),
+    );
   }
 
   #receive(chunk: Buffer): void {

@@ -112,7 +112,12 @@ export class HotRodPool {
   async connection(): Promise<HotRodConnection> {
     const ready = this.#leastLoaded();
     if (ready !== undefined) return ready;
-    await Promise.all(this.#servers.map((server) => this.#fill(server)));
+    const attempts = this.#servers.map(async (server) => {
+      await this.#fill(server);
+      if (openOf(server).length === 0) throw reasonOf(server);
+    });
+    // The first that succeeds will do; why all failed is told below.
+    await Promise.any(attempts).catch(() => undefined);
     const made = this.#leastLoaded();
     if (made === undefined) throw this.#unreachable();
     return made;
@@ -123,8 +128,8 @@ export class HotRodPool {
     const found = new Map<string, HotRodConnection | IsthmusError>();
     await Promise.all(
       this.#servers.map(async (server) => {
-        if (server.open.size === 0) await this.#fill(server);
-        const [connection] = server.open;
+        if (openOf(server).length === 0) await this.#fill(server);
+        const [connection] = openOf(server);
         found.set(addressText(server.address), connection ?? reasonOf(server));
       }),
     );
@@ -160,8 +165,10 @@ export class HotRodPool {
     let best: HotRodConnection | undefined;
     for (const server of this.#servers) {
       if (server.open.size < this.#limits.connectionsPerServer) void this.#fill(server);
+      // One that just broke is there for a moment still.
       for (const connection of server.open)
-        if (best === undefined || connection.load < best.load) best = connection;
+        if (connection.isOpen && (best === undefined || connection.load < best.load))
+          best = connection;
     }
     return best;
   }
@@ -238,6 +245,10 @@ export class HotRodPool {
       { hint: "check cache.servers and that Infinispan runs", cause: reasons[0] },
     );
   }
+}
+
+function openOf(server: Server): HotRodConnection[] {
+  return [...server.open].filter((connection) => connection.isOpen);
 }
 
 function reasonOf(server: Server): IsthmusError {
