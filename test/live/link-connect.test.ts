@@ -6,6 +6,7 @@ import { nkeys } from "@nats-io/nats-core";
 import { describe, expect, it } from "vitest";
 import { connectNats } from "../../gateway/link/connect.ts";
 import type { NatsSettings } from "../../gateway/link/nats-options.ts";
+import { makeCertificates } from "../../deploy/lab/certificates.ts";
 import { NatsServer } from "../../deploy/lab/nats-server.ts";
 import { ErrorCode } from "../../topology/errors.ts";
 import { until } from "../support/linked-sites.ts";
@@ -61,6 +62,32 @@ describe("connecting to a site's NATS", () => {
     await expect(connecting({ servers: [server.url], nkeySeedFile })).rejects.toMatchObject({
       code: ErrorCode.NatsAuthFailed,
       message: expect.stringContaining("sites.nyc.nats.nkeySeedFile"),
+    });
+  });
+
+  it("speaks mutual TLS with the files that it is given, and never without them", async () => {
+    const folder = mkdtempSync(join(tmpdir(), "isthmus-tls-"));
+    const { caFile, certFile, keyFile, clientCertFile, clientKeyFile } =
+      await makeCertificates(folder);
+    const files = `cert_file: "${certFile}", key_file: "${keyFile}", ca_file: "${caFile}"`;
+    const config = `tls { ${files}, verify: true }`;
+    await using server = await NatsServer.start({ domain: "nyc", config });
+    const servers = [`tls://127.0.0.1:${server.port}`];
+    const tls = { caFile, certFile: clientCertFile, keyFile: clientKeyFile };
+    await connects({ servers, tls });
+    for (const wrong of [{}, { caFile }, { ...tls, caFile: clientCertFile }])
+      await expect(connecting({ servers, tls: wrong }, 0)).rejects.toMatchObject({
+        code: ErrorCode.NatsUnreachable,
+      });
+    rmSync(folder, { recursive: true });
+  });
+
+  it("never falls back to plain text on a server without TLS", async () => {
+    await using server = await NatsServer.start({ domain: "nyc" });
+    const servers = [`tls://127.0.0.1:${server.port}`];
+    await expect(connecting({ servers }, 0)).rejects.toMatchObject({
+      code: ErrorCode.NatsUnreachable,
+      message: expect.stringContaining("tls"),
     });
   });
 
