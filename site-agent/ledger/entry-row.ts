@@ -116,7 +116,7 @@ function writeHeld(row: RowWriter, held: Held, siblings: readonly Sibling[]): vo
   const same = siblings.findIndex((sibling) => sibling.hash === held.hash);
   row.count(same + 1);
   if (same < 0) row.bytes(hashBytes(held.hash));
-  if (held.token) row.uint64(held.token);
+  if (held.token) row.int64(held.token);
   row.count(held.seenBy);
   row.count(held.expiresAt);
   row.count(held.maxIdleMs);
@@ -127,7 +127,7 @@ function readHeld(row: RowReader, flags: number, siblings: readonly Sibling[]): 
   const hash = same === 0 ? row.hex(HASH_BYTES) : siblings[same - 1]?.hash;
   if (hash === undefined) throw corrupt("what is held refers to no version");
   const known = (flags & TOKEN_KNOWN) !== 0;
-  const token = !known ? undefined : (flags & TOKEN_ZERO) !== 0 ? 0n : row.uint64();
+  const token = !known ? undefined : (flags & TOKEN_ZERO) !== 0 ? 0n : row.int64();
   return {
     hash,
     token,

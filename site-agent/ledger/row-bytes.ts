@@ -44,6 +44,11 @@ export class RowWriter {
     this.#at += 8;
   }
 
+  /** A signed 64-bit number: what Hot Rod's entry versions are read as. */
+  int64(value: bigint): void {
+    this.uint64(BigInt.asUintN(64, value));
+  }
+
   bytes(value: Uint8Array): void {
     this.#room(value.length);
     this.#buffer.set(value, this.#at);
@@ -96,6 +101,10 @@ export class RowReader {
 
   uint64(): bigint {
     return this.#buffer.readBigUInt64BE(this.#advance(8));
+  }
+
+  int64(): bigint {
+    return BigInt.asIntN(64, this.uint64());
   }
 
   /** A copy. */

@@ -67,7 +67,7 @@ const entry: fc.Arbitrary<Entry> = fc
     held: fc.option(
       fc.record({
         hash,
-        token: fc.option(dot, { nil: undefined }),
+        token: fc.option(fc.bigInt(-(2n ** 63n), 2n ** 63n - 1n), { nil: undefined }),
         seenBy: fc.nat(),
         ...expiry,
       }),
