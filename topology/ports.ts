@@ -106,7 +106,10 @@ export interface CacheEvent {
 
 /** A registered listener: always read, never paused. */
 export interface CacheListener {
-  /** Resolves with the reason once events may have been missed: the connection broke, or the server closed it. */
+  /**
+   * Resolves with the reason once events may have been missed: the connection broke, the server closed it, or the cache is
+   * gone. Stays pending after close().
+   */
   readonly lost: Promise<string>;
   close(): Promise<void>;
 }
@@ -119,8 +122,8 @@ export interface CacheInfo {
   /** The storage media type of the values, for the hash and the handshake. */
   readonly mediaType: string;
   /**
-   * Identity of each server's present run, address to start stamp: two sets without a common pair are different
-   * incarnations of an in-memory cache.
+   * Identity of each server's present run, by address; servers that cannot be reached are left out. Two sets without a
+   * common run (site-agent/connector/server-run.ts compares stamps) are different incarnations of an in-memory cache.
    */
   readonly runs: ReadonlyMap<string, string>;
 }
