@@ -13,7 +13,7 @@ export const natsConfig: Verb = {
     const config = await loadConfig(context);
     const site = requiredSite(config, context);
     const server = natsServerConfig(config, site.name);
-    for (const gap of natsServerGaps(site)) context.stderr.write(`${site.name}: ${gap}\n`);
+    for (const gap of natsServerGaps(config, site)) context.stderr.write(`${site.name}: ${gap}\n`);
     context.stdout.write(
       context.json ? `${JSON.stringify(server, null, 2)}\n` : renderServerConfig(server),
     );

@@ -3,7 +3,7 @@ import type { Address, Config, Site } from "../../topology/config/config.ts";
 import { natsAddress } from "../../topology/config/value-readers.ts";
 import { ErrorCode, IsthmusError, assert } from "../../topology/errors.ts";
 import { NATS_PAYLOAD_BYTES_MIN, NATS_SPARE_BYTES } from "../../topology/limits.ts";
-import { logSubjects } from "../../topology/names.ts";
+import { beatSubject, logSubjects } from "../../topology/names.ts";
 import type { SiteName } from "../../topology/names.ts";
 
 /** A nats-server's configuration, as its own syntax and JSON both can hold it. */
@@ -21,7 +21,6 @@ export function natsServerConfig(config: Config, name: SiteName): ServerConfig {
   const site = siteNamed(config, name);
   assert(site !== undefined, `no site ${name}`);
   const { nats } = site;
-  const above = config.sites.slice(0, config.sites.indexOf(site));
   const tls = serverTls(site);
   return {
     server_name: `isthmus-${name}`,
@@ -38,11 +37,11 @@ export function natsServerConfig(config: Config, name: SiteName): ServerConfig {
       // The site's own log, and a mirror of each other site's.
       max_file_store: config.limits.logMaxBytes * config.sites.length + NATS_SPARE_BYTES,
     },
-    ...leafNodes(site, above, tls),
+    ...leafNodes(config, site, tls),
   };
 }
 
-function leafNodes(site: Site, above: readonly Site[], tls: ServerConfig): ServerConfig {
+function leafNodes(config: Config, site: Site, tls: ServerConfig): ServerConfig {
   const { leaf } = site.nats;
   const listener: ServerConfig =
     leaf === undefined
@@ -52,12 +51,23 @@ function leafNodes(site: Site, above: readonly Site[], tls: ServerConfig): Serve
           ...(leaf.advertise !== undefined && { advertise: formatAddress(leaf.advertise) }),
           ...tls,
         };
-  const remotes = above.map((hub) => remote(site, hub));
+  const above = config.sites.slice(0, config.sites.indexOf(site));
+  const remotes = above.map((hub) => {
+    const others = config.sites.filter((other) => other !== site && other !== hub);
+    return remote(site, hub, others);
+  });
   if (leaf === undefined && remotes.length === 0) return {};
-  return { leafnodes: { ...listener, ...(remotes.length > 0 && { remotes }) } };
+  return {
+    leafnodes: {
+      ...listener,
+      // With three sites the links form a ring, which nats-server refuses unless no link passes another's interest on.
+      ...(config.sites.length > 2 && { isolate_leafnode_interest: true }),
+      ...(remotes.length > 0 && { remotes }),
+    },
+  };
 }
 
-function remote(site: Site, hub: Site): ServerConfig {
+function remote(site: Site, hub: Site, others: readonly Site[]): ServerConfig {
   const { leaf } = hub.nats;
   if (leaf === undefined)
     throw new IsthmusError(
@@ -66,16 +76,27 @@ function remote(site: Site, hub: Site): ServerConfig {
         "a site dials the leaf of every site above it in the file",
     );
   const scheme = hub.nats.tls?.certFile === undefined ? "nats" : "tls";
-  const own = [logSubjects(site.name)];
+  const denied = [
+    // A site's log is written and kept at that site alone; others get it by their mirrors.
+    logSubjects(site.name),
+    ...others.flatMap((other) => foreignSubjects(other.name)),
+  ];
   return {
     urls: [`${scheme}://${formatAddress(leaf.advertise ?? leaf.listen)}`],
     // Else the leaf learns the hub's own addresses and goes round the one that the file gives.
     ignore_discovered_servers: true,
-    // A site's log is written and kept at that site alone; others get it by their mirrors.
-    deny_exports: own,
-    deny_imports: own,
+    deny_exports: denied,
+    deny_imports: denied,
     ...(scheme === "tls" && clientTls(site)),
   };
+}
+
+/**
+ * What several sites subscribe to: on the link of two sites nothing of a third may pass, or it would go round the ring for
+ * ever. It has a link of its own to each of them.
+ */
+function foreignSubjects(other: SiteName): string[] {
+  return [logSubjects(other), beatSubject(other)];
 }
 
 function clientAddress({ nats }: Site): Address {
@@ -103,9 +124,14 @@ function clientTls({ nats: { tls } }: Site): ServerConfig {
 }
 
 /** What the configuration leaves to the administrator, one sentence each. */
-export function natsServerGaps(site: Site): string[] {
+export function natsServerGaps(config: Config, site: Site): string[] {
   const { servers, nkeySeedFile, credsFile, tls } = site.nats;
   const gaps: string[] = [];
+  if (config.sites.length > 2)
+    gaps.push(
+      "with three sites or more keep other applications off these servers: " +
+        "a subject that they subscribe to at two sites would go round the links for ever",
+    );
   const withUser = servers.some((url) => new URL(url).username !== "");
   if (withUser || nkeySeedFile !== undefined || credsFile !== undefined)
     gaps.push(

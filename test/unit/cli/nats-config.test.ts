@@ -44,6 +44,28 @@ describe("isthmus nats-config", () => {
     });
   });
 
+  it("lets nothing of a third site pass on the link of two, for three links form a ring", async () => {
+    const fra = `  fra:
+    cache: { kind: embedded }
+    nats: { servers: ["nats://127.0.0.1:24222"] }
+`;
+    const lonLeaf = twoSites(fra).replace(
+      '14222"] }',
+      '14222"], leaf: { listen: "127.0.0.1:17422" } }',
+    );
+    const { config, err } = await natsConfig("fra", lonLeaf);
+    expect(config).toHaveProperty("leafnodes.isolate_leafnode_interest", true);
+    const denied = (third: string): string[] => [
+      "isthmus.log.fra.>",
+      `isthmus.log.${third}.>`,
+      `isthmus.beat.${third}`,
+    ];
+    expect(config).toHaveProperty("leafnodes.remotes[0].deny_exports", denied("lon"));
+    expect(config).toHaveProperty("leafnodes.remotes[0].deny_imports", denied("lon"));
+    expect(config).toHaveProperty("leafnodes.remotes[1].deny_exports", denied("nyc"));
+    expect(err).toContain("keep other applications off these servers");
+  });
+
   it("prints nats-server's own syntax without --json", async () => {
     const files = { "isthmus.yaml": twoSites() };
     const { out } = await runIsthmus(["nats-config", "--site", "lon"], files);
