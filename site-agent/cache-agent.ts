@@ -35,6 +35,9 @@ import type { LogHead } from "./tail/log-head.ts";
 import { type PublishedBatch, Publisher } from "./tail/publisher.ts";
 import { keysWith, markMissing, scanCache } from "./tail/repair.ts";
 
+/** Failures in a row after which capture says so: a single timeout is none of anybody's business. */
+const CAPTURE_FAILURES_TOLD = 8;
+
 /** What {@link CacheAgent} needs of its site. */
 export interface CacheAgentParts {
   readonly site: SiteName;
@@ -443,7 +446,14 @@ export class CacheAgent implements CacheHands {
       listener: () => this.#listener,
       onGap: (reason) => this.openGap(reason),
       onAbsence: (key, entry, mark) => this.#onAbsence(key, entry, mark.gapStart),
-      onFailure: (error) => this.#parts.logger.debug({ err: error }, "capture failed, tried again"),
+      onFailure: (error, failures) => {
+        if (failures !== CAPTURE_FAILURES_TOLD) return;
+        const { code } = error as { code?: unknown };
+        this.#parts.logger.warn(
+          { err: error, code },
+          "capturing fails, tried again until it works",
+        );
+      },
     });
   }
 

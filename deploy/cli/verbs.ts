@@ -1,16 +1,16 @@
 import { caches } from "./caches.ts";
 import { check } from "./check.ts";
 import { completion } from "./completion.ts";
+import { demo } from "./demo.ts";
 import { natsConfig } from "./nats-config.ts";
 import { run } from "./run.ts";
 import type { Verb } from "./verb.ts";
 
 /** Every verb of this version, in the order of help. */
-export const verbs: readonly Verb[] = [run, check, caches, natsConfig, completion];
+export const verbs: readonly Verb[] = [demo, run, check, caches, natsConfig, completion];
 
 /** Verbs of the interface that this version does not have: named plainly when asked for, and not in help. */
 export const plannedVerbs: readonly string[] = [
-  "demo",
   "doctor",
   "status",
   "pause",

@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -44,6 +44,7 @@ export class NatsServer implements AsyncDisposable {
   static async start(options: NatsServerOptions): Promise<NatsServer> {
     const [port, leafPort] = (await freePorts(2)) as [number, number];
     const folder = options.folder ?? mkdtempSync(join(tmpdir(), `isthmus-nats-${options.domain}-`));
+    mkdirSync(folder, { recursive: true });
     const server = new NatsServer(options, folder, port, leafPort);
     await server.run();
     return server;

@@ -35,8 +35,8 @@ export interface CaptureParts {
   readonly onGap: (reason: string) => void;
   /** A scan's absence, confirmed by this read: the scan judges it and stages what follows. */
   readonly onAbsence: (key: Key, entry: Entry, mark: Mark) => void;
-  /** The cache or the ledger fails: shown in status, tried again. */
-  readonly onFailure: (error: unknown) => void;
+  /** The cache or the ledger fails, so many times in a row by now: tried again. */
+  readonly onFailure: (error: unknown, failures: number) => void;
 }
 
 /**
@@ -134,8 +134,8 @@ export class Capture {
       await locks.run(key, () => this.capture(key, mark));
       this.#failures = 0;
     } catch (error) {
-      onFailure(error);
       this.#failures += 1;
+      onFailure(error, this.#failures);
       this.#defer(key, mark, Math.min(2 ** Math.min(this.#failures, 10), 1_000));
     } finally {
       this.#inFlight.delete(key);
