@@ -31,7 +31,7 @@ export interface Sibling extends Expiry {
   readonly at: number;
   readonly kind: "put" | "remove";
   readonly hash: ValueHash;
-  /** This site's clock minus the author's, ms, as estimated when the version was published: `expiresAt` is in the author's clock. */
+  /** This site's clock minus the author's, whole ms, as estimated when the version was published: `expiresAt` is in the author's clock. */
   readonly offsetMs: number;
   /** Kept only while it does not show and is not superseded (a shown value is in the cache itself). */
   readonly value?: Uint8Array;
@@ -46,7 +46,7 @@ export interface Versions {
 /** What the local cache holds for a key, as far as the ledger knows; expiry in the local clock. */
 export interface Held extends Expiry {
   readonly hash: ValueHash;
-  /** The local Infinispan's entry version: equality only. 0n: the entry has none. undefined: not known yet. */
+  /** The local Infinispan's entry version, signed 64 bits: equality only. 0n: the entry has none. undefined: not known yet. */
   readonly token: bigint | undefined;
   /** Number of the listener whose event brought this token; 0: it came from a read. See design section 3.9. */
   readonly seenBy: number;

@@ -1,9 +1,12 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
+import { once } from "node:events";
 import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
+import { LmdbLedger } from "../../../site-agent/ledger/lmdb-ledger.ts";
+import { ErrorCode, IsthmusError } from "../../../topology/errors.ts";
 import { type Compiled, compiled } from "../../support/compiled.ts";
 
 // Goal: what commit() promised is there after the process was killed, whole transactions only, and what sync() promised is
@@ -37,6 +40,17 @@ function count(directory: string, env: NodeJS.ProcessEnv = {}): Count {
 
 const ended = (of: ChildProcess) => new Promise((resolve) => of.once("close", resolve));
 
+/** The code by which opening `directory` is refused, and the process id that the message names. */
+async function refusal(directory: string): Promise<[string, string | undefined]> {
+  try {
+    await (await LmdbLedger.open(directory, "nyc", process.pid)).close();
+    return ["none", undefined];
+  } catch (error) {
+    if (!(error instanceof IsthmusError)) throw error;
+    return [error.code, /process id (\d+)/.exec(error.message)?.[1]];
+  }
+}
+
 /** Runs the child until it has said `lines` lines, kills it, and returns all that it said. */
 async function killedAfter(directory: string, lines: number): Promise<string[]> {
   const writer = spawn(process.execPath, [child.path, directory, "write"], {
@@ -67,6 +81,22 @@ describe("a ledger whose process was killed", () => {
     const { written, rows, entries, whole } = count(directory, { LMDB_RESTORE: "safe" });
     expect(written).toBeGreaterThanOrEqual(said.filter((line) => line.endsWith("s")).length * 10);
     expect({ rows, entries, whole }).toEqual({ rows: written, entries: written, whole: true });
+  });
+});
+
+describe("a ledger that a live process has open", () => {
+  it.each(["short", "long-".repeat(30)])("cannot be opened by another: %s path", async (name) => {
+    const directory = join(folder, name);
+    const writer = spawn(process.execPath, [child.path, directory, "write"], {
+      stdio: ["ignore", "pipe", "inherit"],
+    });
+    const over = ended(writer);
+    const lines = createInterface({ input: writer.stdout });
+    await once(lines, "line");
+    expect(await refusal(directory)).toEqual([ErrorCode.LedgerHeld, String(writer.pid)]);
+    writer.kill("SIGKILL");
+    await over;
+    expect(await refusal(directory)).toEqual(["none", undefined]);
   });
 });
 
