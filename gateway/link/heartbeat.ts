@@ -19,13 +19,20 @@ export interface BeatContent {
   /** Of the site's own log; undefined while it has none. */
   readonly incarnation: string | undefined;
   readonly log: LogState | undefined;
-  /** Cache to the sequence of its newest confirmed record, and to the outbox rows behind that. */
-  readonly ends: Readonly<Record<string, { readonly logSeq: number; readonly outboxRows: number }>>;
-  /** Origin to cache to the position applied here. */
+  /** Cache to the sequence of its newest confirmed record, the outbox rows behind that, and the newest dot of them all. */
+  readonly ends: Readonly<
+    Record<string, { readonly logSeq: number; readonly outboxRows: number; readonly dot: bigint }>
+  >;
+  /** Origin to cache to the position applied here, and the newest dot such that it and all before it was applied. */
   readonly applied: Readonly<
     Record<
       SiteName,
-      Readonly<Record<string, { readonly incarnation: string; readonly seq: number }>>
+      Readonly<
+        Record<
+          string,
+          { readonly incarnation: string; readonly seq: number; readonly dot: bigint }
+        >
+      >
     >
   >;
   /** Cache to the hash of its conflict policy. */

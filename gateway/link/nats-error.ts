@@ -14,11 +14,9 @@ export const ApiErrorCode = {
   NoMessage: 10037,
   StorageExceeded: 10047,
   StreamNotFound: 10059,
-  StreamMismatch: 10060,
   WrongLastSequence: 10071,
   MaximumMessages: 10076,
   StreamFull: 10077,
-  ReplicasNotReady: 10074,
 } as const;
 
 const FULL: ReadonlySet<number> = new Set([

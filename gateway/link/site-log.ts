@@ -75,19 +75,7 @@ export class NatsSiteLog implements SiteLog {
     });
   }
 
-  #config(): {
-    name: string;
-    subjects: string[];
-    storage: StorageType;
-    retention: RetentionPolicy;
-    discard: DiscardPolicy;
-    max_age: number;
-    max_bytes: number;
-    duplicate_window: number;
-    num_replicas: number;
-    allow_direct: boolean;
-    description: string;
-  } {
+  #config() {
     const { site } = this.#link.settings;
     const { maxAgeMs, maxBytes, replicas } = this.#limits;
     return {

@@ -1,12 +1,16 @@
 // Goal: a target's mirror holds what the origin's log holds, whatever happens to the link, the servers and the streams.
 // Method: two real nats-servers with a domain each and one leaf link through a proxy that can be cut.
 import { setMaxListeners } from "node:events";
+import { cpSync, renameSync, rmSync } from "node:fs";
+import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { judgeMirror, judgeOwnLog, trimmedPast } from "../../gateway/link/mirror-watch.ts";
+import { NatsSiteLog } from "../../gateway/link/site-log.ts";
 import { ErrorCode } from "../../topology/errors.ts";
 import { MIRROR_READ_RECORDS_MAX } from "../../topology/limits.ts";
 import { logSubject, termSubject } from "../../topology/names.ts";
 import type { LogMirror, StoredMessage } from "../../topology/ports.ts";
-import { LinkedSites, until } from "../support/linked-sites.ts";
+import { LinkedSites, TEST_LIMITS, until } from "../support/linked-sites.ts";
 
 const SESSIONS = logSubject("nyc", "sessions");
 const never = new AbortController().signal;
@@ -229,5 +233,58 @@ describe("a mirror over a leaf link", () => {
     expect(texts(records)).toEqual(["m8", "m9", "m10"]);
     expect(records.map(({ seq }) => seq)).toEqual([8, 9, 10]);
     expect((await sites.mirrorAtLon.state())?.firstSeq).toBe(8);
+  });
+
+  it("shows that the log lost its end, and is level again after both were made anew", async () => {
+    await bothLogsAndMirrors();
+    await publish(1, 10);
+    const store = join(sites.nyc.server.folder, "jetstream");
+    const backup = `${store}.backup`;
+    await sites.nyc.server.stop();
+    cpSync(store, backup, { recursive: true });
+    await sites.nyc.server.run();
+    await until("nyc is back", async () => sites.nyc.link.connected);
+    await publish(11, 10);
+    await until("20 are mirrored", async () => (await lastSeqAtLon()) === 20);
+
+    await sites.nyc.server.kill();
+    rmSync(store, { recursive: true });
+    renameSync(backup, store);
+    await sites.nyc.server.run();
+    const log = await until("nyc is back", () => sites.nyc.log.state());
+    const mirror = await sites.mirrorAtLon.state();
+    expect(log.lastSeq).toBe(10);
+    const known = { created: log.created, lastAckSeq: 0, targetsSeqMax: mirror?.lastSeq ?? 0 };
+    expect(judgeOwnLog(log, known)).toBe("truncated");
+    expect(judgeMirror(mirror, log)).toBe("ahead");
+
+    const made = await sites.nyc.log.recreate();
+    expect(judgeMirror(await sites.mirrorAtLon.state(), made)).toBe("recreated");
+    await publish(31, 3);
+    await until("the link is back", async () => {
+      await sites.mirrorAtLon.recreate(0);
+      return true;
+    });
+    expect(texts(await readTo(sites.mirrorAtLon, 0, "m33"))).toEqual(["m31", "m32", "m33"]);
+  });
+
+  it("skips what was trimmed before it came, which the two states tell beforehand", async () => {
+    await bothLogsAndMirrors();
+    await publish(1, 10);
+    await until("10 are mirrored", async () => (await lastSeqAtLon()) === 10);
+    sites.leaf.cut();
+    const few = new NatsSiteLog(sites.nyc.link, { ...TEST_LIMITS, maxBytes: 2_000 });
+    await few.applyLimits();
+    await publish(11, 100);
+    const log = await few.state();
+    expect(log?.firstSeq).toBeGreaterThan(12);
+    const mirrored = await lastSeqAtLon();
+    expect(trimmedPast(log ?? { created: "", firstSeq: 0, lastSeq: 0 }, mirrored, 110)).toBe(true);
+    sites.leaf.heal();
+    await until("the rest is mirrored", async () => (await lastSeqAtLon()) === 110);
+    // Nothing in the mirror's own state tells of it any more.
+    expect((await sites.mirrorAtLon.state())?.firstSeq).toBe(1);
+    const seqs = (await readTo(sites.mirrorAtLon, 0, "m110")).map(({ seq }) => seq);
+    expect(seqs.slice(0, 11)).toEqual([1, 2, 3, 4, 5, 6, 7, 8, 9, 10, log?.firstSeq]);
   });
 });
