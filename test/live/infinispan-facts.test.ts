@@ -1,0 +1,81 @@
+import { describe, expect, it } from "vitest";
+import { InfinispanServer } from "../../deploy/lab/infinispan-server.ts";
+import type { ResponseBodies, Topology } from "../../topology/hotrod/messages.ts";
+import { Intelligence } from "../../topology/hotrod/opcodes.ts";
+import { requestHeader } from "../../topology/hotrod/request.ts";
+import { FrameClient } from "../support/frame-client.ts";
+import { JavaClient } from "../support/java-client.ts";
+import { shared } from "../support/server-provider.ts";
+
+// Behaviour of Infinispan 16.0.7 that the site agent relies on and that no document states.
+
+const OCTETS = "application/octet-stream";
+const TOPOLOGY_NONE = 0xffffffff;
+
+const server = shared(() =>
+  InfinispanServer.start({
+    name: "facts",
+    caches: {
+      bin: { mediaType: OCTETS, expirationIntervalMs: 300 },
+      plain: { mediaType: OCTETS, statistics: false },
+    },
+  }),
+);
+
+async function topologyId(port: number, cache: string): Promise<number | undefined> {
+  await using client = await FrameClient.connect(port);
+  const given = { intelligence: Intelligence.TopologyAware, topologyId: TOPOLOGY_NONE };
+  const answers = await client.ask({
+    op: "ping",
+    header: requestHeader({ id: 1, cache, ...given }),
+  });
+  const header = answers[0]?.header as { topology?: Topology } | undefined;
+  return header?.topology?.id;
+}
+
+async function secondsSinceStart(port: number, cache: string): Promise<number> {
+  await using client = await FrameClient.connect(port);
+  const answers = await client.ask({ op: "stats", header: requestHeader({ id: 1, cache }) });
+  return Number((answers[0] as unknown as ResponseBodies["stats"]).stats.get("timeSinceStart"));
+}
+
+describe("an entry with a max-idle", () => {
+  it("is kept alive by GET_WITH_METADATA but not by iteration", async () => {
+    await using java = await JavaClient.start();
+    const cache = (await java.connect(server().address)).cache("bin", OCTETS);
+    const [touched, iterated] = [Buffer.from("touched"), Buffer.from("iterated")];
+    // The one that is read is the older, so it would be the first to go.
+    await cache.put(touched, touched, { lifespanMs: -1, maxIdleMs: 3000 });
+    await cache.put(iterated, iterated, { lifespanMs: -1, maxIdleMs: 3000 });
+    const first = await cache.getWithMetadata(touched);
+    const look = async () => {
+      await cache.getWithMetadata(touched);
+      return [...(await cache.entries()).keys()];
+    };
+    const survivors = expect.poll(look, { interval: 300, timeout: 20_000 });
+    await survivors.toEqual([touched.toString("hex")]);
+    const last = await cache.getWithMetadata(touched);
+    expect((last?.lastUsed ?? 0) - (first?.lastUsed ?? 0)).toBeGreaterThan(2500);
+  });
+});
+
+describe("a restart of the only node", () => {
+  it("shows in the topology's id, and in STATS only where the cache keeps statistics", async () => {
+    const { port } = server();
+    const before = [await topologyId(port, "bin"), await topologyId(port, "plain")];
+    expect(await secondsSinceStart(port, "plain")).toBe(-1);
+    await expect.poll(() => secondsSinceStart(port, "bin"), { timeout: 10_000 }).toBeGreaterThan(2);
+    const uptime = await secondsSinceStart(port, "bin");
+    const asked = performance.now();
+    await server().kill();
+    await server().run();
+    // Without a restart it would be the sum; the server counts whole seconds.
+    const unbroken = uptime + (performance.now() - asked) / 1000;
+    expect(await secondsSinceStart(port, "bin")).toBeLessThan(unbroken - 2);
+    expect(await secondsSinceStart(port, "plain")).toBe(-1);
+    const after = [await topologyId(port, "bin"), await topologyId(port, "plain")];
+    expect(before.every((id) => typeof id === "number")).toBe(true);
+    expect(after[0]).not.toBe(before[0]);
+    expect(after[1]).not.toBe(before[1]);
+  });
+});
