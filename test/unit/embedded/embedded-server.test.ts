@@ -280,6 +280,22 @@ describe("many entries", () => {
     expect(after.header.status).toBe(Status.InvalidIteration);
   });
 
+  it("are iterated as keys alone for Java's keySet, and not at all with another filter", async () => {
+    await client.put("k", "1");
+    const start = async (name: string) => {
+      const filterConverter = { name, params: [] };
+      const body = { segments: undefined, filterConverter, batchSize: 1, includeMetadata: false };
+      return client.exchange(client.request("iterationStart", body));
+    };
+    const keys = "org.infinispan.server.hotrod.HotRodServer$ToEmptyBytesKeyValueFilterConverter";
+    const [started] = await start(keys);
+    if (started?.op !== "iterationStart") throw new Error(`no iteration but ${started?.op}`);
+    const { entries } = await client.ask("iterationNext", { iterationId: started.iterationId });
+    expect(entries).toEqual([{ metadata: undefined, key: b("k"), values: [b("")] }]);
+    const [refused] = await start("mine");
+    expect(refused).toHaveProperty("message", expect.stringContaining("filter 'mine'"));
+  });
+
   it("cannot be iterated over without end: the iterations of a connection are bounded", async () => {
     const body = { segments: undefined, filterConverter: undefined, batchSize: 1 };
     const start = { ...body, includeMetadata: false };
