@@ -17,9 +17,10 @@ import type {
   SiteLog,
 } from "../topology/ports.ts";
 import { EMPTY_CONTEXT } from "../topology/version/context.ts";
-import type { Context, Entry, Key, ValueHash, Versions } from "../topology/version/entry.ts";
+import type { Context, Dot, Entry, Key, ValueHash, Versions } from "../topology/version/entry.ts";
 import type { Arrival } from "../topology/version/join.ts";
-import type { MergeRegistry, Shown } from "../topology/version/show.ts";
+import { type MergeRegistry, type Shown, shown } from "../topology/version/show.ts";
+import { dropsInRound, type TombstoneRound } from "../topology/version/tombstone.ts";
 import { valueHash } from "../topology/version/value-hash.ts";
 import { Applier } from "./apply/applier.ts";
 import { knownHashes } from "./apply/recovery.ts";
@@ -105,6 +106,8 @@ export class CacheAgent implements CacheHands {
   #gap: Gap | undefined;
   #absenceVerdict: AbsenceVerdict = "absent";
   #rescan: (() => void) | undefined;
+  /** The changes that had been counted when the last look found no tombstone that stays. */
+  #tombstonesSeenAt = -1;
   #committing: "no" | "yes" | "again" = "no";
 
   constructor(parts: CacheAgentParts) {
@@ -132,6 +135,49 @@ export class CacheAgent implements CacheHands {
 
   get gap(): Gap | undefined {
     return this.#gap;
+  }
+
+  /** The newest dot that this cache's changes here were given: a fact of the ledger, so that it survives a restart. */
+  get lastDot(): Dot {
+    return BigInt((this.#parts.ledger.fact(`dot/${this.#parts.cache}`) as Dot | undefined) ?? 0n);
+  }
+
+  /** Whether rows may be there that show nothing. */
+  get hasTombstones(): boolean {
+    const { capturedRemoves, expired, appliedWrites, appliedKept } = this.stats;
+    return capturedRemoves + expired + appliedWrites + appliedKept > this.#tombstonesSeenAt;
+  }
+
+  /**
+   * Drops the rows that show nothing and that `round` covers; the floor goes up first, so that a crash between the two
+   * leaves rows that are dropped later, never a key without its floor. Resolves with how many rows went.
+   */
+  async dropTombstones(
+    round: TombstoneRound,
+    floor: Context,
+    expiredBefore: number,
+  ): Promise<number> {
+    const { ledger, cache, clock, policy, merges } = this.#parts;
+    const { capturedRemoves, expired, appliedWrites, appliedKept } = this.stats;
+    const seenAt = capturedRemoves + expired + appliedWrites + appliedKept;
+    ledger.setFact(`floor/${cache}`, floor);
+    await ledger.sync();
+    let dropped = 0;
+    let left = 0;
+    for await (const key of keysWith(this.rows, "tombstone", clock)) {
+      await this.#locks.run(key, async () => {
+        const entry = this.rows.get(key);
+        if (entry?.presence !== "tombstone") return;
+        const shows = shown(entry.siblings, policy.conflict, merges);
+        if (dropsInRound(round, entry.siblings, shows, expiredBefore)) {
+          this.rows.delete(key);
+          dropped += 1;
+        } else left += 1;
+      });
+    }
+    await ledger.commit();
+    if (left === 0) this.#tombstonesSeenAt = seenAt;
+    return dropped;
   }
 
   /** Mutations that wait to be published. */
@@ -266,11 +312,12 @@ export class CacheAgent implements CacheHands {
     const ended = new AbortController();
     const stop = () => ended.abort();
     signal.addEventListener("abort", stop);
-    void listener.lost.then((reason) => {
+    const onLost = (reason: string): void => {
       lost = reason;
       this.#listener = -1;
       stop();
-    });
+    };
+    void listener.lost.then(onLost);
     try {
       onListening();
       this.#capture.start();
@@ -410,7 +457,7 @@ export class CacheAgent implements CacheHands {
   }
 
   #makeChanges(): LocalChanges {
-    const { site, cache, dots, valueBytesMax, onUnsendable } = this.#parts;
+    const { site, cache, dots, ledger, valueBytesMax, onUnsendable } = this.#parts;
     return new LocalChanges({
       site,
       cache,
@@ -421,6 +468,7 @@ export class CacheAgent implements CacheHands {
       valueBytesMax,
       withoutValues: this.#invalidate,
       frozenSeq: () => this.publisher.frozenSeq,
+      onVersion: (dot) => ledger.setFact(`dot/${cache}`, dot),
       onQueued: () => {
         void this.#publishCommitted().catch((error: unknown) => this.#block(error));
       },

@@ -1,7 +1,7 @@
 import type { Mutation } from "../topology/mutation/mutation.ts";
 import type { CacheName, SiteName } from "../topology/names.ts";
 import type { CacheLedger, CacheState } from "../topology/ports.ts";
-import type { Context, Entry, Key, ValueHash } from "../topology/version/entry.ts";
+import type { Context, Dot, Entry, Key, ValueHash } from "../topology/version/entry.ts";
 import { dotMs, type SiteClock } from "../topology/version/dot.ts";
 import { localWrite } from "../topology/version/join.ts";
 import type { CacheStats } from "./cache-stats.ts";
@@ -20,6 +20,8 @@ export interface LocalChangesParts {
   readonly withoutValues: boolean;
   /** Outbox rows up to here are in a batch already and cannot be replaced. */
   readonly frozenSeq: () => number;
+  /** Called with each dot as its row is staged. */
+  readonly onVersion: (dot: Dot) => void;
   /** Called after a row was staged. */
   readonly onQueued: () => void;
   /** Called for a value above the limit: the change is versioned here, but cannot be sent. */
@@ -107,6 +109,7 @@ export class LocalChanges {
     const { kind, hash, expiresAt, maxIdleMs } = change;
     const floor = this.#parts.floor();
     const dot = dots.next();
+    this.#parts.onVersion(dot);
     const at = change.at ?? dotMs(dot);
     const write = { site, dot, at, kind, hash, expiresAt, maxIdleMs };
     const versions = localWrite(before, floor, write);

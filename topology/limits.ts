@@ -232,3 +232,6 @@ export const CACHE_NAMES_INTERVAL_MS = 10_000;
 
 /** How long a starting process waits for its NATS before it gives up with an error, ms: a supervisor starts it again. */
 export const NATS_START_WAIT_MS = 60_000;
+
+/** Shortest time between two rounds of dropping a cache's tombstones, ms: a round looks at every row of the cache. */
+export const TOMBSTONE_ROUND_MS = 60_000;

@@ -11,6 +11,7 @@ import type { AppliedPosition } from "../../gateway/status/applied-exchange.ts";
 import { Unconfirmed } from "../../gateway/status/unconfirmed.ts";
 import { CacheAgent } from "../../site-agent/cache-agent.ts";
 import type { Site } from "./site.ts";
+import { TombstoneRounds } from "./tombstone-rounds.ts";
 
 /** A gap toward one peer: what it wrote may not all have arrived, or the other way round. */
 export interface PeerGap {
@@ -27,6 +28,7 @@ export class HandledCache {
   /** undefined: off or never. */
   readonly agent: CacheAgent | undefined;
   readonly fetcher: AbsentFetcher | undefined;
+  readonly tombstones: TombstoneRounds | undefined;
   readonly receivers: Receiver[] = [];
   /** Per target of this site's own changes. */
   readonly unconfirmed: ReadonlyMap<SiteName, Unconfirmed>;
@@ -43,6 +45,8 @@ export class HandledCache {
     this.unconfirmed = new Map(targets.map((target) => [target, new Unconfirmed()]));
     this.agent = isHandled ? this.#makeAgent() : undefined;
     this.fetcher = this.agent === undefined ? undefined : this.#makeFetcher(this.agent);
+    this.tombstones =
+      this.agent === undefined ? undefined : new TombstoneRounds(site, this, this.agent);
   }
 
   /** Runs until the signal aborts. */

@@ -20,8 +20,8 @@ export interface ConflictRow {
     readonly kind: "put" | "remove";
     readonly hash: string;
   }>;
-  /** Author of what shows; "merged" for a computed value. */
-  readonly shows: SiteName | "merged" | undefined;
+  /** Author of what shows; "(merged)" for a computed value; undefined: nothing shows. */
+  readonly shows: string | undefined;
 }
 
 /** One mutation that could not be applied here, or not be sent from here. */
@@ -67,7 +67,7 @@ export class Journal {
       kind,
       hash,
     }));
-    const shown = shows === undefined || shows.kind === "merged" ? shows?.kind : shows.author;
+    const shown = shows?.kind === "merged" ? "(merged)" : shows?.author;
     const foundAt = this.#clock.now();
     this.#add("conflict", { cache, key, foundAt, policy, siblings, shows: shown });
   }

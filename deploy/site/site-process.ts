@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { readFileSync } from "node:fs";
 import { hostname } from "node:os";
 import type { CacheAuth, Config, Site as SiteConfig } from "../../topology/config/config.ts";
@@ -122,14 +123,23 @@ export class SiteProcess {
     this.#site = site;
     this.#state = "active";
     logger.info({ term: lease.term, unclean: site.wasUnclean }, "active");
-    await this.#runUnder(lease, site, signal);
+    await log.applyLimits();
+    await this.#runUnder(lease, site, [...mirrors.values()], signal);
   }
 
   /** Runs the site while the lease is held; a lost lease ends it at once, a stop drains it first. */
-  async #runUnder(lease: Lease, site: Site, signal: AbortSignal): Promise<void> {
+  async #runUnder(
+    lease: Lease,
+    site: Site,
+    mirrors: readonly NatsLogMirror[],
+    signal: AbortSignal,
+  ): Promise<void> {
     const { logger } = this.#options;
     const ending = new AbortController();
+    // Every publish and reader in flight listens to it: bounded by the caches, not by Node's default of ten.
+    setMaxListeners(0, ending.signal);
     const leaseEnding = new AbortController();
+    const keeping = mirrors.map((mirror) => mirror.run(ending.signal));
     const running = site.run(ending.signal);
     const renewing = lease.run(leaseEnding.signal);
     const asked = new Promise<void>((resolve) => {
@@ -148,7 +158,7 @@ export class SiteProcess {
     } finally {
       ending.abort();
       leaseEnding.abort();
-      await Promise.allSettled([running, renewing]);
+      await Promise.allSettled([running, renewing, ...keeping]);
     }
     await renewing;
   }

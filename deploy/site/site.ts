@@ -303,6 +303,7 @@ export class Site {
         this.#logState = await log.state();
         for (const cache of this.caches.values()) cache.agent?.stageAlive();
         await ledger.commit();
+        for (const cache of this.caches.values()) await cache.tombstones?.step();
       } catch {
         // The next look says more; publishing and the caches report what does not work.
       }
@@ -312,20 +313,21 @@ export class Site {
 
   #beat(): BeatContent {
     const { head } = this;
-    const ends: Record<string, { logSeq: number; outboxRows: number }> = {};
+    const ends: Record<string, { logSeq: number; outboxRows: number; dot: bigint }> = {};
     const policyHashes: Record<string, string> = {};
     for (const [name, cache] of this.caches) {
       if (cache.agent === undefined) continue;
-      ends[name] = { logSeq: cache.lastPublishedSeq, outboxRows: cache.agent.outboxRows };
+      const { outboxRows, lastDot } = cache.agent;
+      ends[name] = { logSeq: cache.lastPublishedSeq, outboxRows, dot: lastDot };
       policyHashes[name] = cache.agent.policyHash;
     }
-    const applied: Record<string, Record<string, { incarnation: string; seq: number }>> = {};
-    for (const inbound of this.inbounds) {
-      const positions: Record<string, { incarnation: string; seq: number }> = {};
-      for (const r of inbound.receivers) {
-        positions[r.cache] = { incarnation: r.incarnation, seq: r.applied().seq };
-      }
-      applied[inbound.origin] = positions;
+    const applied: Record<SiteName, BeatContent["applied"][string]> = {};
+    for (const { origin, receivers } of this.inbounds) {
+      const positions = receivers.map((r) => {
+        const { cache, incarnation, appliedDot: dot } = r;
+        return [cache, { incarnation, seq: r.applied().seq, dot }] as const;
+      });
+      applied[origin] = Object.fromEntries(positions);
     }
     const { incarnation } = head;
     const state = this.#logState;

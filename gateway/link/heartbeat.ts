@@ -28,10 +28,7 @@ export interface BeatContent {
     Record<
       SiteName,
       Readonly<
-        Record<
-          string,
-          { readonly incarnation: string; readonly seq: number; readonly dot: bigint }
-        >
+        Record<string, { readonly incarnation: string; readonly seq: number; readonly dot: bigint }>
       >
     >
   >;

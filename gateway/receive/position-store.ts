@@ -1,5 +1,6 @@
 import type { CacheName, SiteName } from "../../topology/names.ts";
 import type { Ledger } from "../../topology/ports.ts";
+import type { Dot } from "../../topology/version/entry.ts";
 
 /** Where one cache of one origin's log is applied up to, as the ledger holds it: the one source of truth. */
 export interface Position {
@@ -9,11 +10,22 @@ export interface Position {
   readonly incarnation: string;
   /** The last batch's counter in that incarnation. */
   readonly counter: number;
+  /** The origin's newest dot such that it and all before it was applied here. */
+  readonly dot: Dot;
+  /** Something before it is missing here for good: a dead letter, a gap in the log. */
+  readonly isIncomplete: boolean;
   /** No apply was ever begun beyond this sequence. */
   readonly bound: number;
 }
 
-const START: Position = { seq: 0, incarnation: "", counter: 0, bound: 0 };
+const START: Position = {
+  seq: 0,
+  incarnation: "",
+  counter: 0,
+  dot: 0n,
+  isIncomplete: false,
+  bound: 0,
+};
 
 /** The positions and apply bounds in a site's ledger. */
 export class PositionStore {
@@ -28,7 +40,9 @@ export class PositionStore {
       | Omit<Position, "bound">
       | undefined;
     const bound = this.#ledger.fact(applyBound(origin, cache));
-    return { ...START, ...stored, bound: typeof bound === "number" ? bound : 0 };
+    const found = { ...START, ...stored, bound: typeof bound === "number" ? bound : 0 };
+    // A small 64-bit number comes back as a number.
+    return { ...found, dot: BigInt(found.dot) };
   }
 
   /** Staged. */

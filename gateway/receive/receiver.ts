@@ -18,12 +18,12 @@ import type {
   StoredMessage,
 } from "../../topology/ports.ts";
 import { dotMs } from "../../topology/version/dot.ts";
-import type { Key } from "../../topology/version/entry.ts";
+import type { Dot, Key } from "../../topology/version/entry.ts";
 import type { Arrival } from "../../topology/version/join.ts";
 import { acceptBatch, type Receiving } from "./accept.ts";
 import { CacheSuccesses, DeadLetterRule } from "./dead-letter-rule.ts";
 import { KeyedQueue } from "./keyed-queue.ts";
-import { PositionStore } from "./position-store.ts";
+import type { PositionStore } from "./position-store.ts";
 import { PositionTracker, type Applied } from "./position-tracker.ts";
 import { ReceiverStats } from "./receiver-stats.ts";
 
@@ -87,6 +87,11 @@ export class Receiver {
   #incarnation = "";
   #counter = 0;
   #bound = 0;
+  #dot: Dot = 0n;
+  /** Newest dots of the batches that are begun, until the prefix covers them. */
+  readonly #openDots = new Map<number, Dot>();
+  /** Something is missing here for good: what came after it counts as applied no more (tombstones wait). */
+  #isIncomplete = false;
   #blocked: string | undefined;
   #signal: AbortSignal | undefined;
 
@@ -123,6 +128,11 @@ export class Receiver {
     return this.#incarnation;
   }
 
+  /** The origin's newest dot such that this site applied it and all before it: what tombstones wait for. */
+  get appliedDot(): Dot {
+    return this.#dot;
+  }
+
   applied(): Applied {
     return this.#tracker.applied();
   }
@@ -136,6 +146,9 @@ export class Receiver {
     this.#incarnation = position.incarnation;
     this.#counter = position.counter;
     this.#bound = position.bound;
+    this.#dot = position.dot;
+    this.#isIncomplete = position.isIncomplete;
+    this.#openDots.clear();
     for await (const chunk of mirror.read(this.#subject, position.seq, mirrorCreated, signal)) {
       for (const message of chunk) await this.#receive(message, signal);
       if (signal.aborted) break;
@@ -147,6 +160,7 @@ export class Receiver {
     const { stats } = this;
     const batch = this.#decode(message);
     this.#tracker.begin(message.seq);
+    if (batch !== undefined) this.#openDots.set(message.seq, newestDot(batch));
     stats.batches += 1;
     stats.bytes += message.payload.length;
     if (batch === undefined) return this.#passed(message.seq, "");
@@ -237,6 +251,7 @@ export class Receiver {
     }
     if (header.counter > this.#counter + 1) {
       this.stats.counterGaps += 1;
+      this.#isIncomplete = true;
       this.#parts.onGap(`batches ${this.#counter + 1} to ${header.counter - 1} are not in the log`);
     }
     this.#counter = Math.max(this.#counter, header.counter);
@@ -288,19 +303,31 @@ export class Receiver {
   /** Stages the position: what it covers is committed already. */
   #store(): void {
     const { positions, origin, cache } = this.#parts;
+    const { seq } = this.#tracker;
+    for (const [begun, dot] of this.#openDots) {
+      if (begun > seq) break;
+      this.#openDots.delete(begun);
+      if (!this.#isIncomplete && dot > this.#dot) this.#dot = dot;
+    }
     positions.set(origin, cache, {
-      seq: this.#tracker.seq,
+      seq,
       incarnation: this.#incarnation,
       counter: this.#counter,
+      dot: this.#dot,
+      isIncomplete: this.#isIncomplete,
     });
   }
 
   #bury(seq: number, key: Key | undefined, reason: string, payload: Uint8Array): void {
     this.stats.deadLetters += 1;
+    this.#isIncomplete = true;
     const { origin, cache, onDeadLetter } = this.#parts;
     onDeadLetter({ origin, cache, seq, key, reason, payload });
   }
 }
+
+const newestDot = ({ mutations }: Batch): Dot =>
+  mutations.reduce((newest, { dot }) => (dot > newest ? dot : newest), 0n);
 
 /** A mutation as its target joins it: its author is the log's origin. */
 export function arrivalOf(mutation: Mutation, author: SiteName, offsetMs: number): Arrival {

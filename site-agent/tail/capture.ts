@@ -12,7 +12,7 @@ import type { CacheStats } from "../cache-stats.ts";
 import type { DotReserve } from "../dot-reserve.ts";
 import type { KeyLocks } from "../key-locks.ts";
 import type { LocalChanges } from "../local-changes.ts";
-import { DirtyKeys, type Mark } from "./dirty-keys.ts";
+import type { DirtyKeys, Mark } from "./dirty-keys.ts";
 import { isEchoEvent, judge, type Verdict } from "./judge.ts";
 
 /** What {@link Capture} needs of its site. */
@@ -228,9 +228,8 @@ export class Capture {
         rows.put(key, { ...entry, presence: "live", held: heldOf(state, hash, verdict.seenBy) });
         return true;
       case "absence":
-        if (entry === undefined) return false;
-        this.#parts.onAbsence(key, entry, mark);
-        return true;
+        if (entry !== undefined) this.#parts.onAbsence(key, entry, mark);
+        return entry !== undefined;
     }
   }
 

@@ -12,8 +12,10 @@ const CONTENT: BeatContent = {
   term: 4,
   incarnation: "abc",
   log: { created: "2026-08-01T00:00:00Z", firstSeq: 1, lastSeq: 99 },
-  ends: { "sessions/__proto__": { logSeq: 99, outboxRows: 3 } },
-  applied: { lon: { sessions: { incarnation: "xyz", seq: 2 ** 40 } } },
+  ends: { "sessions/__proto__": { logSeq: 99, outboxRows: 3, dot: 117_000_000_000_000_000n } },
+  applied: {
+    lon: { sessions: { incarnation: "xyz", seq: 2 ** 40, dot: 116_000_000_000_000_000n } },
+  },
   policyHashes: { sessions: "00ff" },
 };
 const BEAT = { site: "nyc", at: 1_700_000_000_123, count: 7, content: CONTENT };
