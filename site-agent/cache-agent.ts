@@ -139,7 +139,8 @@ export class CacheAgent implements CacheHands {
 
   /** The newest dot that this cache's changes here were given: a fact of the ledger, so that it survives a restart. */
   get lastDot(): Dot {
-    return BigInt((this.#parts.ledger.fact(`dot/${this.#parts.cache}`) as Dot | undefined) ?? 0n);
+    const dot = this.#parts.ledger.fact(`dot/${this.#parts.cache}`);
+    return typeof dot === "bigint" ? dot : 0n;
   }
 
   /** Whether rows may be there that show nothing. */

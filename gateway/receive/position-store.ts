@@ -41,8 +41,8 @@ export class PositionStore {
       | undefined;
     const bound = this.#ledger.fact(applyBound(origin, cache));
     const found = { ...START, ...stored, bound: typeof bound === "number" ? bound : 0 };
-    // A small 64-bit number comes back as a number.
-    return { ...found, dot: BigInt(found.dot) };
+    // A small 64-bit number may come back as a number.
+    return { ...found, dot: typeof found.dot === "bigint" ? found.dot : 0n };
   }
 
   /** Staged. */
