@@ -6,6 +6,9 @@ export const VALUE_BYTES_MAX = 1024 * 1024;
 /** Largest Hot Rod frame that is decoded: a value at the limit, its key and header, and room for a getAll. Checked before allocating. */
 export const HOT_ROD_FRAME_BYTES_MAX = 64 * 1024 * 1024;
 
+/** Most items of one list in a Hot Rod frame. An item of one byte on the wire takes a hundred or more in memory, so that the bytes alone bound too little. */
+export const HOT_ROD_LIST_ITEMS_MAX = 1024 * 1024;
+
 /** Ahead of wall time, how far dots are reserved on disk at once: also how far a restart after a crash can begin ahead of it, so short. */
 export const DOT_RESERVE_MS = 1000;
 

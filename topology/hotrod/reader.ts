@@ -1,5 +1,5 @@
 import { ErrorCode, IsthmusError } from "../errors.ts";
-import { HOT_ROD_FRAME_BYTES_MAX } from "../limits.ts";
+import { HOT_ROD_FRAME_BYTES_MAX, HOT_ROD_LIST_ITEMS_MAX } from "../limits.ts";
 
 /** What a list has yielded so far, and the offset in the frame behind that. */
 interface ListProgress {
@@ -175,8 +175,15 @@ export class Reader {
 
   /** `count` items, each of at least one byte. */
   list<T>(count: number, read: (r: Reader) => T): T[] {
-    if (count > HOT_ROD_FRAME_BYTES_MAX - this.offset) this.#tooLong(count);
+    this.boundItems(count);
     return this.#items(count, read);
+  }
+
+  /** Refuses a number of items that is beyond the limit. @throws IsthmusError HotRodProtocol */
+  boundItems(count: number): void {
+    if (count > HOT_ROD_LIST_ITEMS_MAX) {
+      this.malformed(`a list of at most ${HOT_ROD_LIST_ITEMS_MAX} items, found ${count}`);
+    }
   }
 
   /** Items until `read` returns undefined. */
@@ -209,6 +216,7 @@ export class Reader {
       }
       if (item === undefined) break;
       items.push(item);
+      this.boundItems(items.length);
     }
     if (progress !== undefined || items.length >= REMEMBERED_ITEMS_MIN) {
       this.#remember(start, { items, next: this.offset, done: true });

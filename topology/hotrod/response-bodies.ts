@@ -189,6 +189,7 @@ const ITERATION_NEXT: ResponseBodyCodec<"iterationNext"> = {
     const finishedSegments = r.bytes();
     const count = r.vInt();
     const valueCount = count > 0 && version >= 24 ? r.vInt() : 1;
+    r.boundItems(count * valueCount);
     const readEntry = (it: Reader): IterationEntry => ({
       metadata: version >= 25 && it.bool() ? readMetadata(it) : undefined,
       key: it.bytes(),

@@ -8,7 +8,7 @@ import type { FrameDecoder } from "../../../topology/hotrod/frame.ts";
 import type { HotRodRequest } from "../../../topology/hotrod/messages.ts";
 import { OPCODES } from "../../../topology/hotrod/opcodes.ts";
 import { encodeRequest, requestHeader } from "../../../topology/hotrod/request.ts";
-import { HOT_ROD_FRAME_BYTES_MAX } from "../../../topology/limits.ts";
+import { HOT_ROD_FRAME_BYTES_MAX, HOT_ROD_LIST_ITEMS_MAX } from "../../../topology/limits.ts";
 import { keycloakFrames, vectorFrames } from "../../support/golden-frames.ts";
 import { OPS, VERSIONS } from "../../support/hot-rod-arbitrary.ts";
 
@@ -105,7 +105,20 @@ describe("a length beyond the limit", () => {
 
   it("is refused for the number of a list's items, too", () => {
     const getAll = Buffer.from([0xa0, 1, 41, 0x2f, 0, 0, 1, 0, 0, 0, 0, ...vInt]);
-    expect(errorOf(requestDecoder(), getAll)?.message).toContain("opcode 0x2f");
+    const message = errorOf(requestDecoder(), getAll)?.message;
+    expect(message).toContain(`at most ${HOT_ROD_LIST_ITEMS_MAX} items, found ${length}`);
+    expect(message).toContain("opcode 0x2f");
+  });
+
+  it("is refused for items that only their end announces, and for items of items", () => {
+    const head = Buffer.from([0xa1, 1, OPCODES.bulkGetKeys[1], 0, 0]);
+    const keys = Buffer.alloc(2 * (HOT_ROD_LIST_ITEMS_MAX + 1), Buffer.from([1, 0]));
+    const bulk = responseDecoder(() => ({ op: "bulkGetKeys", version: 41, intelligence: 1 }));
+    expect(errorOf(bulk, Buffer.concat([head, keys]))?.message).toContain("items");
+    // 65,535 entries of 255 values each.
+    const next = [0xa1, 1, OPCODES.iterationNext[1], 0, 0, 0, 0xff, 0xff, 0x03, 0xff, 0x01];
+    const batch = responseDecoder(() => ({ op: "iterationNext", version: 41, intelligence: 1 }));
+    expect(errorOf(batch, Buffer.from(next))?.message).toContain(`found ${65_535 * 255}`);
   });
 });
 
