@@ -9,12 +9,21 @@ import { which } from "./which.ts";
 /** How long a nats-server may take to accept connections; a large store to recover is the slow case. */
 const START_MS_MAX = 20_000;
 
+/** A leaf link to another site's server. */
+export interface LeafRemote {
+  readonly url: string;
+  /** Subjects that nothing passes on, either way. */
+  readonly denied: readonly string[];
+}
+
 /** What a nats-server of a test or of the lab is started with. */
 export interface NatsServerOptions {
   /** JetStream domain, also the server's name. */
   readonly domain: string;
   /** Leaf URLs of the sites that this one dials, for example another server's `leafUrl`. */
-  readonly leafRemotes?: readonly string[];
+  readonly leafRemotes?: readonly (string | LeafRemote)[];
+  /** True: no leaf link passes another's interest on, which three sites and more need because their links form a ring. */
+  readonly isolatesLeafs?: boolean;
   /** When JetStream flushes to disk; `always` by default, so that what it acknowledged survives a crash of the machine. */
   readonly syncInterval?: string;
   /** Further lines of the `jetstream` block, of each leaf remote, and of the file itself. */
@@ -46,8 +55,13 @@ export class NatsServer implements AsyncDisposable {
     const folder = options.folder ?? mkdtempSync(join(tmpdir(), `isthmus-nats-${options.domain}-`));
     mkdirSync(folder, { recursive: true });
     const server = new NatsServer(options, folder, port, leafPort);
-    await server.run();
-    return server;
+    try {
+      await server.run();
+      return server;
+    } catch (error) {
+      await server[Symbol.asyncDispose]();
+      throw error;
+    }
   }
 
   /** Where clients connect. */
@@ -109,8 +123,9 @@ export class NatsServer implements AsyncDisposable {
     const { domain, leafRemotes = [], leafRemote = "", syncInterval = "always" } = this.#options;
     // A leaf that learns the other server's own URLs would go round a proxy that a test put between them.
     const remotes = leafRemotes.map(
-      (url) => `    { urls: ["${url}"], ignore_discovered_servers: true\n      ${leafRemote} }`,
+      (remote) => `    { ${remoteConfig(remote)}\n      ${leafRemote} }`,
     );
+    const isolate = this.#options.isolatesLeafs === true ? "isolate_leafnode_interest: true" : "";
     return `server_name: "${domain}"
 listen: "127.0.0.1:${this.port}"
 ping_interval: "10s"
@@ -124,6 +139,7 @@ leafnodes {
   listen: "127.0.0.1:${this.leafPort}"
   advertise: "127.0.0.1:${this.leafPort}"
   reconnect: 1
+  ${isolate}
   remotes: [
 ${remotes.join("\n")}
   ]
@@ -131,4 +147,11 @@ ${remotes.join("\n")}
 ${this.#options.config ?? ""}
 `;
   }
+}
+
+function remoteConfig(remote: string | LeafRemote): string {
+  const { url, denied } = typeof remote === "string" ? { url: remote, denied: [] } : remote;
+  const deny = denied.length === 0 ? "" : JSON.stringify(denied);
+  const rules = deny === "" ? "" : `, deny_imports: ${deny}, deny_exports: ${deny}`;
+  return `urls: ["${url}"], ignore_discovered_servers: true${rules}`;
 }

@@ -76,11 +76,10 @@ function remote(site: Site, hub: Site, others: readonly Site[]): ServerConfig {
         "a site dials the leaf of every site above it in the file",
     );
   const scheme = hub.nats.tls?.certFile === undefined ? "nats" : "tls";
-  const denied = [
-    // A site's log is written and kept at that site alone; others get it by their mirrors.
-    logSubjects(site.name),
-    ...others.flatMap((other) => foreignSubjects(other.name)),
-  ];
+  const denied = deniedOnLeaf(
+    site.name,
+    others.map((other) => other.name),
+  );
   return {
     urls: [`${scheme}://${formatAddress(leaf.advertise ?? leaf.listen)}`],
     // Else the leaf learns the hub's own addresses and goes round the one that the file gives.
@@ -89,6 +88,12 @@ function remote(site: Site, hub: Site, others: readonly Site[]): ServerConfig {
     deny_imports: denied,
     ...(scheme === "tls" && clientTls(site)),
   };
+}
+
+/** What must not pass the link that `site` dials, when `others` are the sites that are at neither of its ends. */
+export function deniedOnLeaf(site: SiteName, others: readonly SiteName[]): string[] {
+  // A site's log is written and kept at that site alone; others get it by their mirrors.
+  return [logSubjects(site), ...others.flatMap((other) => foreignSubjects(other))];
 }
 
 /**
