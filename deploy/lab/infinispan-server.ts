@@ -72,8 +72,13 @@ export class InfinispanServer implements AsyncDisposable {
     const folder = options.folder ?? mkdtempSync(join(tmpdir(), `isthmus-ispn-${options.name}-`));
     const certificates = options.tls === true ? await makeCertificates(folder) : undefined;
     const server = new InfinispanServer(options, folder, ports, certificates);
-    await server.run();
-    return server;
+    try {
+      await server.run();
+      return server;
+    } catch (error) {
+      await server[Symbol.asyncDispose]();
+      throw error;
+    }
   }
 
   /** `host:port` of Hot Rod and REST. */

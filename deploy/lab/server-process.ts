@@ -98,7 +98,7 @@ export class ServerProcess implements AsyncDisposable {
   /** An error that says what happened to this server and holds the end of its log. */
   fault(what: string): Error {
     const tail = this.log().split("\n").slice(-30).join("\n");
-    return new Error(`${this.#name} ${what}; its log (${this.logFile}) ends:\n${tail}`);
+    return new Error(`${this.#name} ${what}; its log ends:\n${tail}`);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
