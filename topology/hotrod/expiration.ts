@@ -28,7 +28,7 @@ export interface Expiration {
   readonly maxIdle: Duration;
 }
 
-export const DEFAULT_DURATION: Duration = { unit: TimeUnit.Default, amount: 0n };
+const DEFAULT_DURATION: Duration = { unit: TimeUnit.Default, amount: 0n };
 export const INFINITE_DURATION: Duration = { unit: TimeUnit.Infinite, amount: 0n };
 
 /** Never expires. */
@@ -52,13 +52,13 @@ const NANOS = [
 const ABSOLUTE_MS = 30 * 86_400_000;
 
 /** A duration of `ms` milliseconds (rounded up); 0 is the cache's default and below 0 is infinite, as in the Java client. */
-export function durationOfMs(ms: number): Duration {
+function durationOfMs(ms: number): Duration {
   if (ms === 0) return DEFAULT_DURATION;
   if (ms < 0 || ms === Number.POSITIVE_INFINITY) return INFINITE_DURATION;
   return { unit: TimeUnit.Milliseconds, amount: BigInt(Math.ceil(ms)) };
 }
 
-/** An expiration of milliseconds, each as in {@link durationOfMs}. */
+/** An expiration of milliseconds, each rounded up; 0 is the cache's default and below 0 is infinite, as in the Java client. */
 export function expirationOfMs(lifespanMs: number, maxIdleMs: number): Expiration {
   return { lifespan: durationOfMs(lifespanMs), maxIdle: durationOfMs(maxIdleMs) };
 }

@@ -22,7 +22,7 @@ import {
 import type { Writer } from "./writer.ts";
 
 /** A request's body depends on the protocol version alone. */
-export type RequestBodyCodec<O extends RequestOp> = BodyCodec<RequestBodies[O], number>;
+type RequestBodyCodec<O extends RequestOp> = BodyCodec<RequestBodies[O], number>;
 
 const NOTHING: BodyCodec<object, number> = { read: () => ({}), write: () => {} };
 

@@ -24,6 +24,9 @@ export class ClientConnection {
   readonly #server: ServerState;
   readonly #decoder = requestDecoder();
   readonly #session: Session;
+  /** Requests that came while too many bytes waited to be sent. */
+  readonly #backlog: Array<HotRodRequest | UnknownRequest> = [];
+  #paused = false;
   #corked = false;
   #closed = false;
 
@@ -44,9 +47,8 @@ export class ClientConnection {
   #receive(chunk: Buffer): void {
     try {
       this.#decoder.push(chunk, ({ message }) => {
-        if (this.#closed) return;
-        if (message.op === "unknown") this.#refuse(message);
-        else this.#handle(message);
+        if (this.#paused) this.#backlog.push(message);
+        else this.#answer(message);
       });
     } catch (error) {
       if (!(error instanceof IsthmusError)) throw error;
@@ -55,6 +57,27 @@ export class ClientConnection {
       this.#sendError({ id: 0, version: VERSION_MAX }, Status.InvalidMagicOrId, error.message);
       this.#close();
     }
+  }
+
+  #answer(message: HotRodRequest | UnknownRequest): void {
+    if (this.#closed) return;
+    if (message.op === "unknown") this.#refuse(message);
+    else this.#handle(message);
+  }
+
+  /** Small requests can have long answers: none is done while the client has too much to read. */
+  #pause(): void {
+    this.#paused = true;
+    this.#socket.pause();
+    this.#socket.once("drain", () => {
+      this.#paused = false;
+      while (!this.#paused) {
+        const message = this.#backlog.shift();
+        if (message === undefined) break;
+        this.#answer(message);
+      }
+      if (!this.#paused) this.#socket.resume();
+    });
   }
 
   #handle(request: HotRodRequest): void {
@@ -114,9 +137,8 @@ export class ClientConnection {
       );
       this.#closed = true;
       socket.destroy();
-    } else if (socket.writableLength > EMBEDDED_OUTPUT_PAUSE_BYTES && !socket.isPaused()) {
-      socket.pause();
-      socket.once("drain", () => socket.resume());
+    } else if (socket.writableLength > EMBEDDED_OUTPUT_PAUSE_BYTES && !this.#paused) {
+      this.#pause();
     }
   }
 

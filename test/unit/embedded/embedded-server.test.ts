@@ -11,7 +11,11 @@ import { mediaTypeOf, OCTET_STREAM } from "../../../topology/hotrod/media-type.t
 import type { HotRodResponse, RequestBodies } from "../../../topology/hotrod/messages.ts";
 import { Flag, Interest, Status } from "../../../topology/hotrod/opcodes.ts";
 import { encodeRequest } from "../../../topology/hotrod/request.ts";
-import { EMBEDDED_ITERATIONS_MAX, EMBEDDED_REAP_MS } from "../../../topology/limits.ts";
+import {
+  EMBEDDED_ITERATIONS_MAX,
+  EMBEDDED_OUTPUT_BYTES_MAX,
+  EMBEDDED_REAP_MS,
+} from "../../../topology/limits.ts";
 import { ManualClock, SeededRandom, silentLogger } from "../../support/manual-clock.ts";
 import { EmbeddedClient } from "./embedded-client.ts";
 
@@ -409,6 +413,35 @@ describe("a connection", () => {
     await expect.poll(() => ids.length).toBe(500);
     expect(ids).toEqual(requests.map((request) => request.header.id));
     socket.destroy();
+  });
+
+  it("gets all answers however long they are together, if it reads them", async () => {
+    const value = Buffer.alloc(1024 * 1024);
+    server.cache("c").put(b("long"), value);
+    const count = Math.ceil((EMBEDDED_OUTPUT_BYTES_MAX / value.length) * 1.5);
+    const requests = Array.from({ length: count }, () => client.request("get", { key: b("long") }));
+    const socket = connect(port, "127.0.0.1");
+    let read = 0;
+    socket.on("data", (chunk: Buffer) => (read += chunk.length));
+    // One write: the requests arrive together, and their answers exceed what may wait to be sent.
+    socket.write(Buffer.concat(requests.map(encodeRequest)));
+    await expect.poll(() => read, { timeout: 10_000 }).toBeGreaterThan(count * value.length);
+    expect(socket.destroyed).toBe(false);
+    socket.destroy();
+  });
+
+  it("is cut off when it does not read what its listener hears", async () => {
+    const deaf = await EmbeddedClient.connect(port, "c");
+    await deaf.ask("addClientListener", listener());
+    deaf.socket.pause();
+    const value = Buffer.alloc(8 * 1024 * 1024);
+    const count = Math.ceil(EMBEDDED_OUTPUT_BYTES_MAX / value.length) + 1;
+    for (let i = 0; i < count; i++) server.cache("c").put(b("long"), value);
+    deaf.socket.on("error", () => {});
+    const closed = once(deaf.socket, "close", { signal: AbortSignal.timeout(5000) });
+    deaf.socket.resume();
+    await closed;
+    expect(deaf.socket.destroyed).toBe(true);
   });
 
   it.each([20, 21, 22, 24, 25, 28, 29, 30, 31, 40, 41])("speaks protocol %i", async (version) => {
