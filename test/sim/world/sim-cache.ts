@@ -1,0 +1,290 @@
+import { ErrorCode, IsthmusError } from "../../../topology/errors.ts";
+import type { CacheConnector, CacheEvent, CacheSite, CacheState } from "../../../topology/ports.ts";
+import type { Key, ValueHash } from "../../../topology/version/entry.ts";
+import { valueHash } from "../../../topology/version/value-hash.ts";
+import type { Counts } from "./counts.ts";
+import type { SimProcess, WallClock } from "./sim-process.ts";
+import { ConnectedCache } from "./sim-connector.ts";
+import type { SimRandom } from "./sim-random.ts";
+import type { SimTime } from "./sim-time.ts";
+
+export const MEDIA_TYPE = "application/x-protostream";
+
+/** One entry as the server holds it; times in the server's wall clock. */
+export interface Stored {
+  readonly value: Buffer;
+  readonly token: bigint;
+  readonly createdAt: number;
+  /** 0: never. */
+  readonly lifespanMs: number;
+}
+
+/** Who changed a key. */
+export type By = "client" | "isthmus" | "expiry";
+
+/** A change of one key, as it happened at the server. */
+export interface Change {
+  readonly key: Key;
+  readonly before: Stored | undefined;
+  readonly after: Stored | undefined;
+  readonly by: By;
+}
+
+/** Probabilities of what may go wrong with one operation or event; all 0 in a calm world. */
+export interface CacheFaults {
+  /** No answer in time; the write was not done, was done, or is done later, in equal parts. */
+  timeout: number;
+  /** Answered with 0x85 to 0x88; done or not in equal parts. */
+  serverError: number;
+  /** A read that a replica answers which has not seen the newest write yet. */
+  laggingRead: number;
+  /** An event that comes twice, the second time `retried`. */
+  doubledEvent: number;
+  /** A write by other means than Hot Rod: its entry has no token. */
+  tokenZero: number;
+}
+
+/** The registered listener of one process. */
+export interface Listening {
+  readonly process: SimProcess;
+  readonly onEvent: (event: CacheEvent) => void;
+  readonly lost: (reason: string) => void;
+  isOpen: boolean;
+  /** Virtual time of the newest delivery of each key: events of a key come in order. */
+  readonly lastAt: Map<Key, number>;
+}
+
+export interface SimWorldParts {
+  readonly time: SimTime;
+  readonly random: SimRandom;
+  readonly counts: Counts;
+  readonly trace: (line: string) => void;
+}
+
+/**
+ * One cache of one site's Infinispan: it lives on when the site's process dies. Entry versions are random, conditional
+ * writes compare the version and then replace by value, a read may come from a replica that lags, and an event is
+ * delivered in the order of its key.
+ */
+export class SimCache {
+  readonly name: string;
+  readonly parts: SimWorldParts;
+  readonly faults: CacheFaults;
+  readonly wall: WallClock;
+  readonly #entries = new Map<Key, Stored>();
+  /** What a lagging replica still holds of a key, and until when. */
+  readonly #behind = new Map<Key, { state: Stored | undefined; until: number }>();
+  readonly #listeners = new Set<Listening>();
+  readonly #onChange: (change: Change) => void;
+  run = "";
+  isUp = true;
+
+  constructor(
+    name: string,
+    parts: SimWorldParts,
+    options: { faults: CacheFaults; wall: WallClock; onChange: (change: Change) => void },
+  ) {
+    this.name = name;
+    this.parts = parts;
+    this.faults = options.faults;
+    this.wall = options.wall;
+    this.#onChange = options.onChange;
+    this.#newRun();
+    this.#reap();
+  }
+
+  /** What a client sees of a key now. */
+  peek(key: Key): Stored | undefined {
+    const entry = this.#entries.get(key);
+    return entry === undefined || this.#isOver(entry) ? undefined : entry;
+  }
+
+  /** The keys that are here now, expired ones left out. */
+  keys(): Key[] {
+    return [...this.#entries.keys()].filter((key) => this.peek(key) !== undefined);
+  }
+
+  /** How long an entry has left, ms; Infinity for one that never expires. */
+  leftMs({ createdAt, lifespanMs }: Stored): number {
+    return lifespanMs === 0 ? Number.POSITIVE_INFINITY : createdAt + lifespanMs - this.wall.now();
+  }
+
+  newToken(): bigint {
+    return this.parts.random.bytes(8).readBigUInt64BE() | 1n;
+  }
+
+  /** Present state, expiring it if it is over: what any access to a key begins with. */
+  access(key: Key): Stored | undefined {
+    const entry = this.#entries.get(key);
+    if (entry === undefined || !this.#isOver(entry)) return entry;
+    this.#entries.delete(key);
+    this.#changed({ key, before: entry, after: undefined, by: "expiry" });
+    return undefined;
+  }
+
+  /** A read by whichever replica answers. */
+  readSome(key: Key): Stored | undefined {
+    const state = this.access(key);
+    const behind = this.#behind.get(key);
+    const { random, time, counts } = this.parts;
+    if (behind === undefined || behind.until <= time.now) return state;
+    if (!random.chance(this.faults.laggingRead)) return state;
+    if (behind.state !== undefined && this.#isOver(behind.state)) return state;
+    counts.add("fault: lagging read");
+    return behind.state;
+  }
+
+  /** Puts an entry; resolves the time at which every replica has it. */
+  put(key: Key, value: Buffer, lifespanMs: number, by: By, token = this.newToken()): number {
+    const before = this.access(key);
+    const entry = { value, token, createdAt: this.wall.now(), lifespanMs };
+    this.#entries.set(key, entry);
+    return this.#changed({ key, before, after: entry, by });
+  }
+
+  /** Removes an entry; the server tells of it even if there was none. */
+  remove(key: Key, by: By): number {
+    const before = this.access(key);
+    this.#entries.delete(key);
+    return this.#changed({ key, before, after: undefined, by });
+  }
+
+  /** Takes an entry away without an event. */
+  evict(key: Key): void {
+    this.#entries.delete(key);
+  }
+
+  stateOf({ value, token, createdAt, lifespanMs }: Stored): CacheState {
+    const seconds = Math.max(1, Math.floor(lifespanMs / 1000));
+    return {
+      value,
+      token,
+      createdAt: lifespanMs === 0 ? 0 : createdAt,
+      expiresAt: lifespanMs === 0 ? 0 : createdAt + seconds * 1000,
+      maxIdleMs: 0,
+    };
+  }
+
+  listen(listening: Listening): void {
+    this.#listeners.add(listening);
+  }
+
+  unlisten(listening: Listening): void {
+    listening.isOpen = false;
+    this.#listeners.delete(listening);
+  }
+
+  /** The connections of all listeners break: events are lost from now on, noticed later. */
+  breakListeners(reason: string): void {
+    for (const listening of this.#listeners) {
+      this.unlisten(listening);
+      const noticed = this.parts.random.latency(100);
+      listening.process.later(noticed, () => listening.lost(reason));
+    }
+  }
+
+  stop(): void {
+    this.isUp = false;
+    this.breakListeners("the server went away");
+  }
+
+  /** Starts again, empty. */
+  startEmpty(): void {
+    this.#entries.clear();
+    this.#behind.clear();
+    this.#newRun();
+    this.isUp = true;
+  }
+
+  #newRun(): void {
+    this.run = `boot ${this.parts.random.bytes(4).toString("hex")}`;
+  }
+
+  #isOver(entry: Stored): boolean {
+    return entry.lifespanMs > 0 && this.wall.now() >= entry.createdAt + entry.lifespanMs;
+  }
+
+  /** Expires now and then what nobody asks for. */
+  #reap(): void {
+    const { time, random } = this.parts;
+    time.after(random.between(500, 3_000), () => {
+      for (const key of [...this.#entries.keys()]) this.access(key);
+      this.#reap();
+    });
+  }
+
+  #changed(change: Change): number {
+    const { time, random } = this.parts;
+    const { key, before } = change;
+    const until = time.now + random.latency(2);
+    this.#behind.set(key, { state: before, until });
+    this.#onChange(change);
+    this.#tell(change);
+    return until;
+  }
+
+  #tell({ key, before, after, by }: Change): void {
+    const { random, counts } = this.parts;
+    const cause =
+      by === "expiry"
+        ? "expired"
+        : after === undefined
+          ? "removed"
+          : before === undefined
+            ? "created"
+            : "modified";
+    // An expired event brings the entry that is gone, a removed one nothing.
+    const told = cause === "expired" ? before : after;
+    const event: CacheEvent = {
+      key,
+      cause,
+      token: told?.token,
+      hash: told === undefined ? undefined : hashOf(told.value),
+      retried: false,
+    };
+    const isDoubled = cause !== "expired" && random.chance(this.faults.doubledEvent);
+    for (const listening of this.#listeners) {
+      this.#deliver(listening, event);
+      if (!isDoubled) continue;
+      counts.add("fault: doubled event");
+      this.#deliver(listening, { ...event, retried: true });
+    }
+  }
+
+  #deliver(listening: Listening, event: CacheEvent): void {
+    const { time, random } = this.parts;
+    const before = listening.lastAt.get(event.key) ?? 0;
+    const at = Math.max(before + 0.001, time.now + random.latency(2));
+    listening.lastAt.set(event.key, at);
+    listening.process.later(at - time.now, () => {
+      if (listening.isOpen) listening.onEvent(event);
+    });
+  }
+}
+
+export const hashOf = (value: Uint8Array): ValueHash => valueHash(MEDIA_TYPE, value);
+
+/** The caches of one site. */
+export class SimCacheServer {
+  readonly caches: ReadonlyMap<string, SimCache>;
+
+  constructor(caches: ReadonlyMap<string, SimCache>) {
+    this.caches = caches;
+  }
+
+  /** The caches as one process reaches them. */
+  connect(process: SimProcess): CacheSite {
+    return {
+      cache: (name): CacheConnector => new ConnectedCache(this.caches.get(name), name, process),
+      names: async () => [...this.caches.keys()],
+      close: async () => undefined,
+    };
+  }
+
+  get isUp(): boolean {
+    return [...this.caches.values()].every((cache) => cache.isUp);
+  }
+}
+
+export const unreachable = (name: string): IsthmusError =>
+  new IsthmusError(ErrorCode.CacheUnreachable, `no server of ${name} could be reached`);
