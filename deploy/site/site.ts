@@ -176,6 +176,11 @@ export class Site {
     return this.#unclean;
   }
 
+  /** The own log as it was last looked at. */
+  get logState(): LogState | undefined {
+    return this.#logState;
+  }
+
   /** A receiver moved an applied position. */
   readonly onApplied = (origin: SiteName, urgent: boolean): void =>
     this.#announcers.get(origin)?.moved(urgent);
@@ -206,8 +211,9 @@ export class Site {
           incarnation: head.incarnation,
         };
         const msgId = `${this.processId}/term/${lease.term}`;
+        const sent = head.standing;
         const ack = await log.publish(termSubject(name), encodeTermBegin(record), msgId, signal);
-        this.head.acknowledged(ack.seq, ack.duplicate);
+        this.head.acknowledged(ack, sent);
         return;
       } catch (error) {
         if (signal.aborted) return;

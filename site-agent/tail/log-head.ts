@@ -1,5 +1,5 @@
 import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
-import type { Ledger, LogState, Random, SiteLog } from "../../topology/ports.ts";
+import type { Ledger, LogState, PublishAck, Random, SiteLog } from "../../topology/ports.ts";
 
 const FACT = "log/head";
 
@@ -12,6 +12,9 @@ export interface Head {
   /** Creation time of the stream, as the log told it. */
   readonly created: string;
 }
+
+/** A moment of a log. */
+export type Standing = Pick<Head, "incarnation" | "lastSeq">;
 
 /** What the log's end says about itself, for a ledger that was lost: the incarnation of its newest batch. */
 export interface LogEnd {
@@ -77,8 +80,10 @@ export class LogHead {
    * incarnation began, else undefined. `peersAt`: the highest sequence of this incarnation that any peer says it applied.
    */
   async check(peersAt: number): Promise<string | undefined> {
+    // Acknowledgements go on meanwhile: the answer is judged by what was known when it was asked for.
+    const known = this.#head;
     const state = await this.#log.state();
-    let reason = breakOf(this.#head, state);
+    let reason = breakOf(known, state);
     if (reason === undefined && state !== undefined) {
       if (this.#head !== undefined && state.lastSeq < peersAt) {
         reason = `a peer applied ${peersAt}, beyond the log's end ${state.lastSeq}`;
@@ -94,18 +99,30 @@ export class LogHead {
     return isFirst ? undefined : reason;
   }
 
-  /** Stages a PubAck. @throws LogTruncated if it is not above the last one of this incarnation */
-  acknowledged(seq: number, duplicate: boolean): void {
+  /** Where the log stands now: to be kept while a record is under way, for {@link acknowledged}. */
+  get standing(): Standing {
+    return { incarnation: this.incarnation, lastSeq: this.lastSeq };
+  }
+
+  /**
+   * Stages a PubAck of a record that was sent when the log stood at `sent`: those of other caches may have come first.
+   *
+   * @throws LogTruncated if it is not above the last one that had come then, or if the log was made anew meanwhile
+   */
+  acknowledged(ack: PublishAck, sent: Standing): void {
     const head = this.#head;
-    if (head === undefined || (!duplicate && seq <= head.lastSeq)) {
+    const isSame = head !== undefined && head.incarnation === sent.incarnation;
+    if (!isSame || (!ack.duplicate && ack.seq <= sent.lastSeq)) {
       throw new IsthmusError(
         ErrorCode.LogTruncated,
-        `the log acknowledged ${seq}, but ${head?.lastSeq ?? 0} was acknowledged before`,
-        { hint: "The log lost its end: it gets a new incarnation at the next check." },
+        isSame
+          ? `the log acknowledged ${ack.seq}, but ${sent.lastSeq} was acknowledged before`
+          : `the log was made anew before it acknowledged ${ack.seq}`,
+        { hint: "A log that lost its end gets a new incarnation at the next check." },
       );
     }
-    if (seq <= head.lastSeq) return;
-    this.#head = { ...head, lastSeq: seq };
+    if (ack.seq <= head.lastSeq) return;
+    this.#head = { ...head, lastSeq: ack.seq };
     this.#ledger.setFact(FACT, this.#head);
   }
 

@@ -116,8 +116,9 @@ export class Publisher {
           frozen = await this.#freeze(batch);
         }
         const { log } = this.#parts;
+        const sent = { ...head.standing, incarnation: frozen.incarnation };
         const ack = await log.publish(this.#subject, frozen.payload, frozen.msgId, signal);
-        head.acknowledged(ack.seq, ack.duplicate);
+        head.acknowledged(ack, sent);
         this.#counter = frozen.counter;
         rows.acknowledge(this.#frozen);
         stats.publishedBatches += 1;
