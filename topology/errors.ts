@@ -122,6 +122,11 @@ export const ErrorCode = {
   /** The mirror of a peer's log stands still though the peer announced more. Remedy: look at the link between the sites' NATS servers; nothing is lost while the peer's log holds it. */
   MirrorStalled: "IS3032",
 
+  /** The HTTP endpoints cannot listen on their address. Remedy: free the port that the message names, or change `sites.SITE.http.listen`. */
+  HttpListen: "IS3040",
+  /** None of the file's NATS servers could be reached from here. Remedy: see the reason for each site in the message; `--site` names the one to go through. */
+  NoSiteReached: "IS3041",
+
   /** A verb or an option that does not exist. Remedy: see `isthmus --help`. */
   UsageUnknown: "IS5001",
   /** A verb was given an option's value or an argument that it cannot use, or lacks one that it needs. Remedy: see `isthmus VERB --help`. */

@@ -56,6 +56,8 @@ export const LEASE_MARGIN_MS = 500;
 
 /** Between two heartbeats of a site. */
 export const BEAT_INTERVAL_MS = 250;
+/** A peer without a heartbeat for this long is shown as silent: eight were lost in a row. */
+export const PEER_SILENT_MS = 2_000;
 /** Largest heartbeat that is read: 1,000 caches with 15 peers; checked before decoding. */
 export const BEAT_BYTES_MAX = 1024 * 1024;
 /** Between two clock pings to each peer. */
@@ -232,6 +234,21 @@ export const ALIVE_INTERVAL_MS = 1_000;
 
 /** How often the local Infinispan is asked for caches that a pattern takes, ms. */
 export const CACHE_NAMES_INTERVAL_MS = 10_000;
+
+/** A client of the HTTP endpoints must have sent its whole request within this: the answers need no body. */
+export const HTTP_REQUEST_MS_MAX = 5_000;
+/** A stopping process lets HTTP requests that are at work end for this long, then cuts them: all are answered from memory. */
+export const HTTP_CLOSE_MS_MAX = 1_000;
+
+/** How long a site may take to answer a question for its status: its answer comes from memory, the way may be a WAN. */
+export const STATUS_TIMEOUT_MS = 3_000;
+/** Largest status that is unpacked: 1,000 caches with 15 peers each make 10 MB. */
+export const STATUS_BYTES_MAX = 64 * 1024 * 1024;
+
+/** A line that says the same as one within this time is counted instead of written, ms. */
+export const LOG_REPEAT_MS = 10_000;
+/** Different lines that are remembered for that; beyond it lines are written as they come. */
+export const LOG_REPEATS_MAX = 1_000;
 
 /** How long a starting process waits for its NATS before it gives up with an error, ms: a supervisor starts it again. */
 export const NATS_START_WAIT_MS = 60_000;

@@ -34,6 +34,8 @@ export class HandledCache {
   readonly unconfirmed: ReadonlyMap<SiteName, Unconfirmed>;
   readonly peerGaps = new Map<SiteName, PeerGap>();
   lastPublishedSeq = 0;
+  /** The cache's newest record in the own log when this run began, seq 0: none; undefined: not read yet. */
+  earlierEnd: { readonly incarnation: string; readonly seq: number } | undefined;
   readonly #site: Site;
 
   constructor(site: Site, policy: CachePolicy) {
@@ -115,8 +117,19 @@ export class HandledCache {
     return receiver;
   }
 
+  /** What an earlier run published: the targets may not have confirmed it, and nothing else remembers it. */
+  async #readEarlierEnd(): Promise<void> {
+    if (this.earlierEnd !== undefined) return;
+    const { ports, name, head } = this.#site;
+    const { incarnation } = head;
+    const seq = (await ports.log.last(logSubject(name, this.name)))?.seq ?? 0;
+    this.earlierEnd = { incarnation, seq };
+    this.lastPublishedSeq = Math.max(this.lastPublishedSeq, seq);
+  }
+
   /** After an unclean end: the versions that the last run may have applied, or published, without committing them. */
   async #recover(agent: CacheAgent): Promise<void> {
+    await this.#readEarlierEnd();
     if (!this.#site.wasUnclean) return;
     await agent.recover(async () => {
       const { ports, positions, head, name } = this.#site;

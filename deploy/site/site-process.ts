@@ -15,6 +15,11 @@ import { Lease } from "../../gateway/link/lease.ts";
 import { NatsLogMirror } from "../../gateway/link/log-mirror.ts";
 import { NatsSiteLog } from "../../gateway/link/site-log.ts";
 import { EmbeddedServer } from "../../site-agent/connector/embedded/embedded-server.ts";
+import { natsSettings } from "../nats/settings.ts";
+import { HttpServer } from "../http/http-server.ts";
+import { readStatus, type StatusSource } from "../status/read-status.ts";
+import { serveStatus } from "../status/status-exchange.ts";
+import type { ProcessState } from "../status/site-status.ts";
 import { HotRodSite } from "../../site-agent/connector/site.ts";
 import type { PoolOptions } from "../../site-agent/connector/pool.ts";
 import { LmdbLedger } from "../../site-agent/ledger/lmdb-ledger.ts";
@@ -33,13 +38,13 @@ export interface SiteProcessOptions {
   readonly standby: boolean;
   /** Environment variables: passwords. */
   readonly env: Readonly<Record<string, string | undefined>>;
+  /** The program's version, for status. */
+  readonly version?: string;
 }
 
-/** How far a process has come. */
-export type ProcessState = "starting" | "standby" | "active" | "stopping" | "stopped";
-
 /** One site's process: opens the real parts, runs the site under the lease, ends in good order. */
-export class SiteProcess {
+export class SiteProcess implements StatusSource {
+  readonly startedAt: number;
   readonly #options: SiteProcessOptions;
   readonly #siteConfig: SiteConfig;
   #state: ProcessState = "starting";
@@ -49,11 +54,24 @@ export class SiteProcess {
 
   constructor(options: SiteProcessOptions) {
     this.#options = options;
+    this.startedAt = options.clock.now();
     const site = siteNamed(options.config, options.site);
     if (site === undefined) {
       throw new IsthmusError(ErrorCode.UsageInvalid, `the file has no site ${options.site}`);
     }
     this.#siteConfig = site;
+  }
+
+  get name(): SiteName {
+    return this.#options.site;
+  }
+
+  get version(): string {
+    return this.#options.version ?? "unknown";
+  }
+
+  get clock(): Clock {
+    return this.#options.clock;
   }
 
   get state(): ProcessState {
@@ -79,6 +97,9 @@ export class SiteProcess {
     const closing = new Closing();
     try {
       await this.#runOpen(closing, signal);
+    } catch (error) {
+      // Told to stop while it waited for NATS or for the lease: there is nothing to drain.
+      if (!signal.aborted || this.#site !== undefined) throw error;
     } finally {
       await closing.close();
     }
@@ -89,6 +110,7 @@ export class SiteProcess {
     const { config, site: name, clock, random, logger } = this.#options;
     const ledger = await LmdbLedger.open(this.#siteConfig.data, name, process.pid);
     stack.defer(() => ledger.close());
+    await this.#startHttp(stack);
     await this.#startEmbedded(stack);
     const cacheSite = new HotRodSite(this.#poolOptions());
     stack.defer(() => cacheSite.close());
@@ -141,6 +163,7 @@ export class SiteProcess {
     const leaseEnding = new AbortController();
     const keeping = mirrors.map((mirror) => mirror.run(ending.signal));
     const running = site.run(ending.signal);
+    const endStatus = serveStatus(site.ports.bus, site.name, () => readStatus(this));
     const renewing = lease.run(leaseEnding.signal);
     const asked = new Promise<void>((resolve) => {
       if (signal.aborted) resolve();
@@ -158,9 +181,21 @@ export class SiteProcess {
     } finally {
       ending.abort();
       leaseEnding.abort();
+      endStatus();
       await Promise.allSettled([running, renewing, ...keeping]);
     }
     await renewing;
+  }
+
+  /** Before NATS is reached: health and status are asked for most while something is away. */
+  async #startHttp(stack: Closing): Promise<void> {
+    const { clock, logger } = this.#options;
+    const { http } = this.#siteConfig;
+    if (http === undefined) return;
+    const status = () => readStatus(this);
+    const server = new HttpServer({ listen: http.listen, status, clock, logger });
+    await server.start();
+    stack.defer(() => server.close());
   }
 
   async #startEmbedded(stack: Closing): Promise<void> {
@@ -216,22 +251,8 @@ export class SiteProcess {
   }
 
   async #connect(signal: AbortSignal): Promise<NatsLink> {
-    const { clock, random, logger, site } = this.#options;
-    const { servers, domain, nkeySeedFile, credsFile, tls } = this.#siteConfig.nats;
-    const settings = {
-      site,
-      servers,
-      domain,
-      ...(nkeySeedFile !== undefined && { nkeySeedFile }),
-      ...(credsFile !== undefined && { credsFile }),
-      ...(tls !== undefined && {
-        tls: {
-          ...(tls.caFile !== undefined && { caFile: tls.caFile }),
-          ...(tls.certFile !== undefined && { certFile: tls.certFile }),
-          ...(tls.keyFile !== undefined && { keyFile: tls.keyFile }),
-        },
-      }),
-    };
+    const { clock, random, logger } = this.#options;
+    const settings = natsSettings(this.#siteConfig);
     return connectNats(settings, { clock, random, logger }, NATS_START_WAIT_MS, signal);
   }
 

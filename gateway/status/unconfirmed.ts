@@ -27,6 +27,11 @@ export class Unconfirmed {
   /** Highest sequence that the target confirmed in the present incarnation. */
   #confirmedSeq = 0;
 
+  /** The highest sequence that the target confirmed in the present incarnation; 0: none yet. */
+  get confirmedSeq(): number {
+    return this.#confirmedSeq;
+  }
+
   /** The log acknowledged a batch. */
   published(incarnation: string, batch: SentBatch): void {
     if (incarnation !== this.#incarnation) {

@@ -1,0 +1,70 @@
+import { ErrorCode } from "../../topology/errors.ts";
+import type { CacheStatus, Problem, SiteStatus } from "./site-status.ts";
+
+/** What is wrong at a site: first the site itself, then its caches, then its peers. Pure. */
+export function problemsOf(status: Omit<SiteStatus, "problems">): readonly Problem[] {
+  return [
+    ...siteProblems(status),
+    ...status.caches.flatMap(cacheProblems),
+    ...status.peers.flatMap((peer) => peerProblems(peer)),
+  ];
+}
+
+type Found = readonly Problem[];
+
+const problem = (what: string, about: Partial<Problem> = {}): Problem => ({
+  cache: null,
+  peer: null,
+  code: null,
+  ...about,
+  what,
+});
+
+function siteProblems({
+  state,
+  natsConnected,
+  leaseMsLeft,
+}: Omit<SiteStatus, "problems">): readonly Problem[] {
+  const found: Problem[] = [];
+  if (state !== "active") found.push(problem(`the process is ${state}`));
+  if (!natsConnected)
+    found.push(problem("the site's NATS is not connected", { code: ErrorCode.NatsUnreachable }));
+  if (state === "active" && leaseMsLeft !== null && leaseMsLeft <= 0)
+    found.push(problem("the lease ran out and could not be renewed: nothing is written"));
+  return found;
+}
+
+function cacheProblems({ cache, state, why, code, gap, origins }: CacheStatus): Found {
+  const found: Problem[] = [];
+  if (state === "off" || state === "never") return found;
+  // A cache that waits for its scan after a start or a fault is not trusted until that ends.
+  if (why !== null && state !== "unheld") found.push(problem(`${state}: ${why}`, { cache, code }));
+  if (gap !== null) found.push(problem(`gap: ${gap.reason}`, { cache }));
+  for (const { origin: peer, state: receiving, why: reason, gap: peerGap } of origins) {
+    if (receiving !== "receiving") {
+      const because = reason === null ? "" : `: ${reason}`;
+      found.push(problem(`from ${peer}: ${receiving}${because}`, { cache, peer }));
+    }
+    if (peerGap !== null)
+      found.push(problem(`gap toward ${peer}: ${peerGap.reason}`, { cache, peer }));
+  }
+  return found;
+}
+
+function peerProblems({
+  site: peer,
+  state,
+  heardMsAgo,
+  clock,
+}: SiteStatus["peers"][number]): Found {
+  const found: Problem[] = [];
+  if (state === "silent") {
+    const since =
+      heardMsAgo === null ? "since this process started" : `for ${Math.round(heardMsAgo / 1000)} s`;
+    const code = ErrorCode.PeerUnreachable;
+    found.push(problem(`no heartbeat of ${peer} ${since}`, { peer, code }));
+  }
+  if (clock?.alarm === true)
+    found.push(problem(`the clock of ${peer} is ${clock.offsetMs} ms from this site's`, { peer }));
+  return found;
+}
