@@ -98,9 +98,8 @@ export class CacheAgent implements CacheHands {
   readonly #offers: Offers;
   readonly #invalidate: boolean;
   #info: CacheInfo | undefined;
-  /** Rises with each registration; -1 while no listener is registered. */
+  /** Rises with each registration, restarts included; -1 while no listener is registered. */
   #listener = -1;
-  #listeners = 0;
   #state: CacheState = "starting";
   #problem: unknown;
   #gap: Gap | undefined;
@@ -300,15 +299,22 @@ export class CacheAgent implements CacheHands {
     return typeof alive === "number" ? alive : clock.now();
   }
 
+  /** As the cache was opened last, in an earlier run too: what waits in the outbox is sent before the cache is open again. */
+  get #storedMediaType(): string {
+    return (this.#parts.ledger.fact(`mediaType/${this.#parts.cache}`) as string | undefined) ?? "";
+  }
+
   async #open(): Promise<void> {
-    this.#info = await this.#parts.connector.open();
+    const { connector, ledger, cache } = this.#parts;
+    this.#info = await connector.open();
+    const { mediaType } = this.#info;
+    if (mediaType !== this.#storedMediaType) ledger.setFact(`mediaType/${cache}`, mediaType);
   }
 
   async #listenAndRepair(signal: AbortSignal, onListening: () => void): Promise<void> {
     const { connector, logger, clock } = this.#parts;
     const listener = await connector.listen((event) => this.#capture.onEvent(event));
-    this.#listeners += 1;
-    this.#listener = this.#listeners;
+    this.#listener = this.#nextListener();
     let lost: string | undefined;
     const ended = new AbortController();
     const stop = () => ended.abort();
@@ -335,6 +341,15 @@ export class CacheAgent implements CacheHands {
       this.openGap(`listener lost: ${lost}`);
       logger.warn({ reason: lost }, "listener lost, registering again");
     }
+  }
+
+  /** Rows remember which listener saw them, so no number may come twice in the life of the ledger. */
+  #nextListener(): number {
+    const { ledger, cache } = this.#parts;
+    const fact = `listeners/${cache}`;
+    const number = ((ledger.fact(fact) as number | undefined) ?? 0) + 1;
+    ledger.setFact(fact, number);
+    return number;
   }
 
   #untilRescan(signal: AbortSignal): Promise<void> {
@@ -440,7 +455,7 @@ export class CacheAgent implements CacheHands {
         ...header(),
         policyHash: this.policyHash,
         mode: policy.mode as BatchHeader["mode"],
-        mediaType: this.#info?.mediaType ?? "",
+        mediaType: this.#storedMediaType,
         held: false,
       }),
       onFailure: (error) => {
