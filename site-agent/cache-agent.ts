@@ -228,6 +228,9 @@ export class CacheAgent implements CacheHands {
         { reason },
         "gap: changes may have been missed, the cache is scanned",
       );
+    } else {
+      // Another object: a scan that is under way may have passed what is missing now, so it does not close this gap.
+      this.#gap = { ...this.#gap };
     }
     this.#rescan?.();
   }

@@ -47,8 +47,8 @@ export class Capture {
   readonly #parts: CaptureParts;
   readonly #inFlight = new Set<Key>();
   #running = false;
-  /** Keys that wait for their next read. */
-  #deferred = 0;
+  /** Keys that wait for their next read, each with its mark. */
+  readonly #deferred = new Map<Key, { readonly mark: Mark; readonly cancel: () => void }>();
   #failures = 0;
   #idle: Array<() => void> = [];
 
@@ -58,7 +58,7 @@ export class Capture {
 
   /** Keys that are dirty, being read or waiting for their next read. */
   get pending(): number {
-    return this.#parts.dirty.size + this.#inFlight.size + this.#deferred;
+    return this.#parts.dirty.size + this.#inFlight.size + this.#deferred.size;
   }
 
   /** Starts or goes on capturing; marks gather meanwhile. */
@@ -83,16 +83,29 @@ export class Capture {
   }
 
   /** Marks a key by a listener's event. Never blocks. */
-  onEvent(event: CacheEvent): void {
+  onEvent(reported: CacheEvent): void {
     const { dirty, rows, stats, onGap } = this.#parts;
     stats.events += 1;
-    if (this.#isKnown(event, rows.get(event.key))) return;
+    // An expiry brings the token and the value that are gone: they say nothing about what is there now.
+    const event =
+      reported.cause === "expired" ? { ...reported, token: undefined, hash: undefined } : reported;
+    const { key } = event;
+    const isKnown = this.#isKnown(event, rows.get(key));
+    // A run repeated by the server may be reported late: it says nothing about the marks before it.
+    if (isKnown && event.retried) return;
+    const waiting = this.#takeDeferred(key);
+    if (isKnown) {
+      this.#pump();
+      return;
+    }
+    if (waiting !== undefined) dirty.putBack(key, waiting);
     if (!dirty.markEvent(event)) onGap("more dirty keys than the bound");
     this.#pump();
   }
 
   /** Marks a key that a scan found different. False: the bound is reached, wait for {@link drained}. */
   onScanned(key: Key, gapStart: number): boolean {
+    if (this.#deferred.has(key)) return true;
     const fits = this.#parts.dirty.markScan(key, gapStart);
     this.#pump();
     return fits;
@@ -207,6 +220,7 @@ export class Capture {
           ...entry,
           held: { ...entry.held, token: state.token, seenBy: verdict.seenBy },
         });
+        if (!verdict.settled) this.#readAgain(key, mark);
         return false;
       case "put":
         if (state === undefined) return false;
@@ -244,12 +258,26 @@ export class Capture {
   }
 
   #defer(key: Key, mark: Mark, delayMs: number): void {
-    this.#deferred += 1;
-    this.#parts.clock.after(delayMs, () => {
-      this.#deferred -= 1;
-      this.#parts.dirty.putBack(key, mark);
+    const { clock, dirty } = this.#parts;
+    // A newer mark came during the read: it is read at once.
+    if (dirty.peek(key) !== undefined) {
+      dirty.putBack(key, mark);
+      return;
+    }
+    const cancel = clock.after(delayMs, () => {
+      this.#deferred.delete(key);
+      dirty.putBack(key, mark);
       this.#pump();
     });
+    this.#deferred.set(key, { mark, cancel });
+  }
+
+  /** The mark of a key that waits for its next read; it waits no longer. */
+  #takeDeferred(key: Key): Mark | undefined {
+    const waiting = this.#deferred.get(key);
+    waiting?.cancel();
+    this.#deferred.delete(key);
+    return waiting?.mark;
   }
 }
 

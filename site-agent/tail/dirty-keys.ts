@@ -62,9 +62,15 @@ export class DirtyKeys {
     });
   }
 
-  /** Puts back a mark whose read did not settle it, unless a newer one came meanwhile. */
+  /** Puts back a mark whose read did not settle it; a newer one that came meanwhile stays, and stands for both. */
   putBack(key: Key, mark: Mark): void {
-    if (!this.#marks.has(key)) this.#set(key, { ...mark, attempts: mark.attempts + 1 });
+    const newer = this.#marks.get(key);
+    if (newer === undefined) {
+      this.#set(key, { ...mark, attempts: mark.attempts + 1 });
+      return;
+    }
+    const events = newer.events + mark.events;
+    this.#marks.set(key, { ...newer, events, retried: newer.retried || mark.retried });
   }
 
   /** Takes the mark of one key, if it has one. */

@@ -9,7 +9,12 @@ export type Verdict =
   /** The answer is older than the event, or the reason of an absence is not known yet: read again. */
   | { readonly is: "unsettled" }
   /** The state is the one that the ledger expects; its token is now known. */
-  | { readonly is: "token"; readonly seenBy: number }
+  | {
+      readonly is: "token";
+      readonly seenBy: number;
+      /** The newest event is of another write, older or newer: read again until one comes that fits. */
+      readonly settled: boolean;
+    }
   /** A local change: it gets a version. */
   | { readonly is: "put"; readonly seenBy: number }
   /** No local change: a known version came back to a key without a copy, or, under `invalidate`, a copy was loaded. */
@@ -76,9 +81,14 @@ export function judge(evidence: Evidence): Verdict {
 }
 
 function judgeMissing({ entry, mark, now, expirySlackMs, invalidate }: Evidence): Verdict {
+  // A write was reported, so a replica lags, or what took the entry away again is still to be reported.
+  const isAwaited = mark.cause === "created" || mark.cause === "modified";
   // A remove of a key that was not here still emits an event: it changed nothing.
-  if (entry === undefined || entry.presence === "tombstone") return { is: "same" };
+  if (entry === undefined || entry.presence === "tombstone") {
+    return { is: isAwaited ? "unsettled" : "same" };
+  }
   if (entry.presence === "absent") {
+    if (isAwaited) return { is: "unsettled" };
     return mark.cause === "removed" && !invalidate ? { is: "remove" } : { is: "same" };
   }
   const held = entry.held;
@@ -100,17 +110,17 @@ function judgePresent(evidence: Evidence, state: CacheState): Verdict {
     return isKnown ? { is: "adopt", seenBy } : { is: "put", seenBy };
   }
   const equalState = hash === held.hash && sameExpiry(state, held);
+  // The event was of another write: the answer came from a replica that lags, or an event of it is still to come.
+  const isOther =
+    mark.cause === "removed" ||
+    mark.cause === "expired" ||
+    (mark.token !== undefined && mark.token !== state.token);
   if (state.token === 0n) {
     // No token at all: value, expiry and nothing else can tell.
-    return equalState ? { is: "same" } : { is: "put", seenBy: 0 };
+    if (!equalState) return { is: "put", seenBy: 0 };
+    return { is: isOther ? "unsettled" : "same" };
   }
-  if (held.token === state.token) {
-    // The event was of another write: its answer came from a replica that lags, or an event of it is still to come.
-    if (mark.token !== undefined && mark.token !== state.token) return { is: "unsettled" };
-    return mark.cause === "removed" || mark.cause === "expired"
-      ? { is: "unsettled" }
-      : { is: "same" };
-  }
-  if (held.token === undefined && equalState) return { is: "token", seenBy };
+  if (held.token === state.token) return { is: isOther ? "unsettled" : "same" };
+  if (held.token === undefined && equalState) return { is: "token", seenBy, settled: !isOther };
   return { is: "put", seenBy };
 }
