@@ -4,7 +4,7 @@
  * The doc comment of a code is its documentation: first the cause, then what to do. `deploy/docs/errors.md` is
  * generated from this file, and a test fails when the two differ.
  *
- * Ranges: IS1xxx the file, IS2xxx the site agent, IS3xxx the gateway, IS4xxx drills, IS5xxx the command line.
+ * Ranges: IS1xxx the file, IS2xxx the site agent, IS3xxx the gateway, IS4xxx the lab and drills, IS5xxx the command line.
  */
 export const ErrorCode = {
   /** The file is not valid YAML. Remedy: correct the place that the message names. */
@@ -127,11 +127,22 @@ export const ErrorCode = {
   /** None of the file's NATS servers could be reached from here. Remedy: see the reason for each site in the message; `--site` names the one to go through. */
   NoSiteReached: "IS3041",
 
+  /** A process of the lab ended while it started, or did not become ready in time; all that was started is stopped again. Remedy: read the log that the message names. */
+  LabProcessFailed: "IS4001",
+  /** Something that the lab runs is missing on this machine and could not be fetched. Remedy: install what the message names. */
+  LabPartMissing: "IS4002",
+  /** A port that the lab was told to use is in use. Remedy: another `--ports`, or none for free ones. */
+  LabPortTaken: "IS4003",
+  /** The lab's folder holds a lab that runs in part, is being started or stopped, or runs on other ports. Remedy: `isthmus lab status` shows it, `isthmus lab down` stops what is left. */
+  LabInTheWay: "IS4004",
+  /** The folder is no lab's folder, or its `lab.json` cannot be read. Remedy: name the right folder; a damaged `lab.json` can be deleted once its processes are stopped. */
+  LabFolderInvalid: "IS4005",
+
   /** A verb or an option that does not exist. Remedy: see `isthmus --help`. */
   UsageUnknown: "IS5001",
   /** A verb was given an option's value or an argument that it cannot use, or lacks one that it needs. Remedy: see `isthmus VERB --help`. */
   UsageInvalid: "IS5002",
-  /** The verb is part of the interface but not of this version. Remedy: see CHANGELOG for the version that brings it. */
+  /** The verb or option is part of the interface but not of this version. Remedy: see CHANGELOG for the version that brings it. */
   VerbNotAvailable: "IS5003",
 } as const;
 

@@ -76,8 +76,15 @@ function check({ name, rawName, value, inlineValue }: OptionToken, specs: Specs)
       ErrorCode.UsageUnknown,
       `unknown option ${rawName}${didYouMean(
         rawName,
-        Object.keys(specs).map((known) => `--${known}`),
+        Object.keys(specs)
+          .filter((known) => specs[known]?.planned !== true)
+          .map((known) => `--${known}`),
       )}`,
+    );
+  if (spec.planned === true)
+    throw new IsthmusError(
+      ErrorCode.VerbNotAvailable,
+      `${rawName} is not available in this version`,
     );
   if (spec.value === undefined && value !== undefined)
     throw new IsthmusError(ErrorCode.UsageInvalid, `${rawName} takes no value, got ${value}`);

@@ -91,7 +91,7 @@ function choices({ args = "" }: Verb): string[] {
 function optionsOf(verb: Verb): Readonly<Record<string, OptionSpec>> {
   const all: Record<string, OptionSpec> = { ...verb.options, ...commonOptions };
   if (verb.json === undefined) delete all["json"];
-  return all;
+  return Object.fromEntries(Object.entries(all).filter(([, { planned }]) => !planned));
 }
 
 const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;

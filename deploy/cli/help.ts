@@ -19,7 +19,7 @@ Exit: 0 done or fine, 1 faults found or the answer is no, 2 wrong use or a bad f
 /** What `isthmus VERB --help` prints. */
 export function verbHelp(verb: Verb): string {
   const options = Object.entries<OptionSpec>({ ...verb.options, ...commonOptions })
-    .filter(([name]) => name !== "json" || verb.json !== undefined)
+    .filter(([name, { planned }]) => !planned && (name !== "json" || verb.json !== undefined))
     .map(([name, spec]): [string, string] => [flags(name, spec), spec.summary]);
   const args = verb.args === undefined ? "" : ` ${verb.args}`;
   const json = verb.json === undefined ? "" : `\n--json prints ${verb.json}\n`;

@@ -70,6 +70,8 @@ const UNREACHABLE: readonly ErrorCode[] = [
   ErrorCode.CacheAuthFailed,
   ErrorCode.NatsUnreachable,
   ErrorCode.NatsAuthFailed,
+  ErrorCode.NoSiteReached,
+  ErrorCode.LabPartMissing,
 ];
 
 /** IS1xxx is a bad file and IS5xxx wrong use; what no server answered is out of reach; the rest is a no. */

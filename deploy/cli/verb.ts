@@ -21,12 +21,14 @@ export interface OptionSpec {
   readonly value?: string;
   readonly short?: string;
   readonly summary: string;
+  /** True: of the interface, but not of this version; named plainly when asked for, and not in help. */
+  readonly planned?: true;
 }
 
 /** The program's surroundings, so that a test can be them. */
 export interface Surroundings {
   /** Data: what scripts read. */
-  readonly stdout: { write(text: string): unknown };
+  readonly stdout: { write(text: string): unknown; readonly isTTY?: boolean };
   /** Talk: what people read. */
   readonly stderr: { write(text: string): unknown };
   /** Absolute; relative paths on the command line start here. */

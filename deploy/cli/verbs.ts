@@ -2,17 +2,18 @@ import { caches } from "./caches.ts";
 import { check } from "./check.ts";
 import { completion } from "./completion.ts";
 import { demo } from "./demo.ts";
+import { lab } from "./lab.ts";
 import { natsConfig } from "./nats-config.ts";
 import { run } from "./run.ts";
+import { status } from "./status.ts";
 import type { Verb } from "./verb.ts";
 
 /** Every verb of this version, in the order of help. */
-export const verbs: readonly Verb[] = [demo, run, check, caches, natsConfig, completion];
+export const verbs: readonly Verb[] = [demo, run, status, check, caches, natsConfig, lab, completion];
 
 /** Verbs of the interface that this version does not have: named plainly when asked for, and not in help. */
 export const plannedVerbs: readonly string[] = [
   "doctor",
-  "status",
   "pause",
   "resume",
   "offline",
@@ -30,6 +31,5 @@ export const plannedVerbs: readonly string[] = [
   "failover",
   "quarantine",
   "drill",
-  "lab",
   "keys",
 ];

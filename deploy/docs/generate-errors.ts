@@ -5,7 +5,7 @@ const AREAS: Readonly<Record<string, string>> = {
   "1": "The file (IS1xxx)",
   "2": "The site agent (IS2xxx)",
   "3": "The gateway (IS3xxx)",
-  "4": "Drills (IS4xxx)",
+  "4": "The lab and drills (IS4xxx)",
   "5": "The command line (IS5xxx)",
 };
 

@@ -13,6 +13,8 @@ export interface CacheOptions {
   readonly lifespanMs?: number;
   readonly maxIdleMs?: number;
   readonly expirationIntervalMs?: number;
+  /** True: entries are on disk too, and come back when the server starts again in its folder. */
+  readonly persistent?: boolean;
 }
 
 /** SASL mechanisms that the server is set up for. */
@@ -28,8 +30,13 @@ export type SaslMechanism =
 /** How a server asks who its clients are. */
 export interface AuthOptions {
   readonly mechanisms: readonly SaslMechanism[];
-  /** Passwords by user name; each user is an administrator. */
+  /** Passwords by user name; each user is an administrator, unless `roles` says otherwise. */
   readonly users?: Readonly<Record<string, string>>;
+  /** Turns authorization on: permissions by role (the caches take all of them), and each user's role. */
+  readonly roles?: {
+    readonly permissions: Readonly<Record<string, readonly string[]>>;
+    readonly of: Readonly<Record<string, string>>;
+  };
   /** For OAUTHBEARER, which wants TLS: signed tokens that name the user in the claim `username` (RS256) with this issuer (a URL), audience and public key (PEM, SPKI). */
   readonly token?: {
     readonly issuer: string;
@@ -64,7 +71,7 @@ function attributes(values: Record<string, string | number | boolean | undefined
     .join("");
 }
 
-function cacheXml(name: string, cache: CacheOptions): string {
+function cacheXml(name: string, cache: CacheOptions, auth: AuthOptions | undefined): string {
   const kind = `${cache.kind ?? "distributed"}-cache`;
   const mode = cache.kind === "local" ? undefined : "SYNC";
   const expiration = {
@@ -76,10 +83,17 @@ function cacheXml(name: string, cache: CacheOptions): string {
     cache.maxCount === undefined
       ? ""
       : `<memory max-count="${cache.maxCount}" when-full="REMOVE"/>`;
+  const store =
+    cache.persistent === true ? `<persistence><file-store purge="false"/></persistence>` : "";
+  const roles = Object.keys(auth?.roles?.permissions ?? {}).join(" ");
+  const security =
+    roles === ""
+      ? ""
+      : `<security><authorization${attributes({ enabled: true, roles })}/></security>`;
   return `<${kind}${attributes({ name, mode, statistics: cache.statistics ?? true })}>
       <encoding media-type="${escape(cache.mediaType ?? "application/x-protostream")}"/>
       <expiration${attributes(expiration)}/>
-      ${memory}
+      ${memory}${store}${security}
     </${kind}>`;
 }
 
@@ -146,7 +160,17 @@ function endpointXml(config: InfinispanConfig): string {
 /** The server's `infinispan.xml`: a TCP stack on loopback, its caches, one endpoint. */
 export function infinispanXml(config: InfinispanConfig): string {
   const hosts = config.members.map((port) => `127.0.0.1[${port}]`).join(",");
-  const caches = Object.entries(config.caches).map(([name, cache]) => cacheXml(name, cache));
+  const caches = Object.entries(config.caches).map(([name, cache]) =>
+    cacheXml(name, cache, config.auth),
+  );
+  const roles = Object.entries(config.auth?.roles?.permissions ?? {}).map(
+    ([name, permissions]) => `<role${attributes({ name, permissions: permissions.join(" ") })}/>`,
+  );
+  // Roles are the groups of the realm, by name.
+  const authorization =
+    roles.length === 0
+      ? ""
+      : `<security><authorization><identity-role-mapper/>${roles.join("")}</authorization></security>`;
   return `<infinispan xmlns="urn:infinispan:config:16.0">
   <jgroups>
     <stack name="loopback" extends="tcp">
@@ -156,6 +180,7 @@ export function infinispanXml(config: InfinispanConfig): string {
   </jgroups>
   <cache-container name="default" statistics="true">
     <transport cluster="${escape(config.clusterName)}" stack="loopback" node-name="${escape(config.nodeName)}"/>
+    ${authorization}
     ${caches.join("\n    ")}
   </cache-container>
   <server xmlns="urn:infinispan:server:16.0">

@@ -1,4 +1,4 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from "node:fs";
+import { mkdtempSync, readFileSync, rmSync } from "node:fs";
 import { connect } from "node:net";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -6,16 +6,19 @@ import { connect as connectTls } from "node:tls";
 import { makeCertificates } from "./certificates.ts";
 import type { Certificates } from "./certificates.ts";
 import { freePorts } from "./free-ports.ts";
-import { infinispanXml } from "./infinispan-config.ts";
 import type { AuthOptions, CacheOptions } from "./infinispan-config.ts";
+import {
+  HOT_ROD_ANSWER,
+  HOT_ROD_PING,
+  STARTED_MESSAGE,
+  infinispanArguments,
+  writeInfinispanHome,
+} from "./infinispan-home.ts";
 import { ServerProcess, answers } from "./server-process.ts";
 import { which } from "./which.ts";
 
 /** How long a server may take to answer; it takes about 8 s on two idle cores. */
 const START_MS_MAX = 120_000;
-
-/** Heap that suffices for a test's caches, in MiB. */
-const HEAP_MIB = 512;
 
 /** What a server is started with. */
 export interface InfinispanServerOptions {
@@ -95,21 +98,9 @@ export class InfinispanServer implements AsyncDisposable {
   /** Starts the server again after `stop` or `kill`, on the same ports; its caches are empty unless another node has them. */
   async run(): Promise<void> {
     this.#writeFiles();
-    const { name, heapMib = HEAP_MIB } = this.#options;
+    const { name, heapMib } = this.#options;
     const logBefore = this.#process === undefined ? 0 : this.#process.log().length;
-    const java = [
-      `-Xmx${heapMib}m`,
-      "-XX:+UseSerialGC",
-      "-XX:+ExitOnOutOfMemoryError",
-      "-Djava.net.preferIPv4Stack=true",
-      "-Djgroups.bind.address=127.0.0.1",
-      "-Djgroups.join_timeout=500",
-      `-Dinfinispan.server.home.path=${this.folder}`,
-    ];
-    const server = ["-cp", await which("infinispan"), "org.infinispan.server.Bootstrap"];
-    const logging = join(this.folder, "conf", "log4j2.xml");
-    const files = ["-s", this.folder, "-c", "infinispan.xml", "-l", logging];
-    const args = [...java, ...server, ...files, "-n", name];
+    const args = await infinispanArguments(this.folder, name, heapMib);
     const logFile = join(this.folder, "server.log");
     const started = ServerProcess.spawn(`Infinispan ${name}`, logFile, await which("java"), args);
     this.#process = started;
@@ -137,18 +128,16 @@ export class InfinispanServer implements AsyncDisposable {
     if (this.#options.folder === undefined) rmSync(this.folder, { recursive: true, force: true });
   }
 
-  /** Sends the Java client's first frame (PING, version 3.1, no cache); any answer, a refusal too, shows that Hot Rod is up. */
   async #answersHotRod(): Promise<boolean> {
-    const ping = Buffer.from("a0011f17000001000000", "hex");
     const open = () => {
       const socket = this.certificates === undefined ? connect(this.port, this.host) : this.#tls();
-      socket.write(ping);
+      socket.write(HOT_ROD_PING);
       return socket;
     };
     // A server whose start failed lets its process live on.
     const failed = /Exception in thread "main"|ISPN080028/.exec(this.process.log());
     if (failed !== null) throw this.process.fault("failed to start");
-    return answers(open, (bytes) => bytes[0] === 0xa1, 2000);
+    return answers(open, (bytes) => bytes[0] === HOT_ROD_ANSWER, 2000);
   }
 
   #tls() {
@@ -165,7 +154,7 @@ export class InfinispanServer implements AsyncDisposable {
   /** True when the start is over (Hot Rod answers before, with errors) and the view holds more than this node, if it joined one. */
   #complete(logBefore: number): boolean {
     const log = this.process.log().slice(logBefore);
-    if (!log.includes("ISPN080001")) return false;
+    if (!log.includes(STARTED_MESSAGE)) return false;
     if (this.#options.joins?.process.alive !== true) return true;
     const views = log.matchAll(/new cluster view for channel .*\((\d+)\) \[/g);
     return [...views].some(([, members]) => Number(members) > 1);
@@ -175,11 +164,7 @@ export class InfinispanServer implements AsyncDisposable {
     const { name, caches, auth, advertise } = this.#options;
     // State of an earlier run would make a node wait for members that are gone.
     rmSync(join(this.folder, "data"), { recursive: true, force: true });
-    const conf = join(this.folder, "conf");
-    mkdirSync(conf, { recursive: true });
-    // The server's class loader wants a folder for extensions.
-    mkdirSync(join(this.folder, "lib"), { recursive: true });
-    const xml = infinispanXml({
+    writeInfinispanHome(this.folder, {
       clusterName: this.clusterName,
       nodeName: name,
       port: this.port,
@@ -190,25 +175,5 @@ export class InfinispanServer implements AsyncDisposable {
       certificates: this.certificates,
       advertise,
     });
-    writeFileSync(join(conf, "infinispan.xml"), xml);
-    writeFileSync(join(conf, "log4j2.xml"), LOG4J);
-    const users = Object.entries(auth?.users ?? {});
-    const passwords = users.map(([user, password]) => `${user}=${password}`);
-    writeFileSync(
-      join(conf, "users.properties"),
-      ["#$REALM_NAME=default$", ...passwords, ""].join("\n"),
-    );
-    const groups = users.map(([user]) => `${user}=admin`);
-    writeFileSync(join(conf, "groups.properties"), [...groups, ""].join("\n"));
   }
 }
-
-const LOG4J = `<Configuration status="WARN" shutdownHook="disable">
-  <Appenders>
-    <Console name="STDOUT"><PatternLayout pattern="%d{HH:mm:ss.SSS} %-5p (%t) [%c] %m%throwable%n"/></Console>
-  </Appenders>
-  <Loggers>
-    <Root level="INFO"><AppenderRef ref="STDOUT"/></Root>
-  </Loggers>
-</Configuration>
-`;

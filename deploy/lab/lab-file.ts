@@ -1,0 +1,99 @@
+import { createServer } from "node:net";
+import { once } from "node:events";
+import { keycloakPreset } from "../../topology/config/presets/keycloak.ts";
+import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
+import type { CacheOptions } from "./infinispan-config.ts";
+import { freePorts } from "./free-ports.ts";
+
+/** The lab's sites, in the order of its file: the second dials the first. */
+export const LAB_SITES = ["nyc", "lon"] as const;
+
+/** See {@link LAB_SITES}. */
+export type LabSiteName = (typeof LAB_SITES)[number];
+
+/** The cache that no preset names, for whatever one wants to try. */
+export const DEMO_CACHE = "demo";
+
+/** Ports of 127.0.0.1 that a site of the lab listens on. */
+export interface LabPorts {
+  /** Infinispan's Hot Rod and REST. */
+  readonly cache: number;
+  /** Infinispan among its nodes. */
+  readonly cluster: number;
+  readonly nats: number;
+  readonly leaf: number;
+  readonly http: number;
+}
+
+const KINDS = ["cache", "cluster", "nats", "leaf", "http"] as const satisfies (keyof LabPorts)[];
+
+/** Ports with `base` follow it: 10 for the first site, 10 for the second. */
+const PORTS_PER_SITE = 10;
+
+/** Every site's ports: free ones, or those that follow `base`. @throws IsthmusError LabPortTaken when one of those is in use. */
+export async function labPorts(base: number | undefined): Promise<Record<LabSiteName, LabPorts>> {
+  const free = base === undefined ? await freePorts(LAB_SITES.length * KINDS.length) : [];
+  const of = async (site: number): Promise<LabPorts> => {
+    const pairs = KINDS.map((kind, i) => {
+      const port =
+        base === undefined ? free[site * KINDS.length + i] : base + site * PORTS_PER_SITE + i;
+      return [kind, port ?? 0] as const;
+    });
+    if (base !== undefined) for (const [kind, port] of pairs) await mustBeFree(kind, port);
+    return Object.fromEntries(pairs) as Record<keyof LabPorts, number>;
+  };
+  return { nyc: await of(0), lon: await of(1) };
+}
+
+async function mustBeFree(kind: string, port: number): Promise<void> {
+  const server = createServer();
+  try {
+    server.listen(port, "127.0.0.1");
+    await once(server, "listening");
+  } catch (cause) {
+    const reason = (cause as NodeJS.ErrnoException).code ?? String(cause);
+    throw new IsthmusError(
+      ErrorCode.LabPortTaken,
+      `port ${port} of 127.0.0.1, for ${kind}, cannot be listened on: ${reason}`,
+      { hint: "name another first port with --ports, or leave it out for free ones", cause },
+    );
+  } finally {
+    server.close();
+  }
+}
+
+/** How the lab's file begins; no other file is ever written over. */
+export const LAB_MARK = "# Two sites on this machine, written by `isthmus lab up`.";
+
+/** The lab's `isthmus.yaml`; paths in it are relative to it. */
+export function labFile(ports: Readonly<Record<LabSiteName, LabPorts>>): string {
+  const sites = LAB_SITES.map((site) => {
+    const { cache, nats, leaf, http } = ports[site];
+    return `  ${site}:
+    cache: { kind: infinispan, servers: ["127.0.0.1:${cache}"] }
+    nats:
+      servers: ["nats://127.0.0.1:${nats}"]
+      leaf: { listen: "127.0.0.1:${leaf}" }
+      storeDir: ./${site}/jetstream
+    http: { listen: "127.0.0.1:${http}" }
+    data: ./${site}/ledger
+`;
+  });
+  return `${LAB_MARK}
+apiVersion: isthmus/v1
+name: lab
+preset: keycloak # what it says of each cache: isthmus caches
+sites:
+${sites.join("")}policies:
+  - { match: ${DEMO_CACHE}, mode: async }
+limits:
+  logMaxBytes: 1GiB
+`;
+}
+
+/** The caches of each Infinispan: those of the Keycloak preset that leave a site, and {@link DEMO_CACHE}. */
+export function labCaches(): Record<string, CacheOptions> {
+  const names = keycloakPreset.filter(({ mode }) => mode !== "never").map(({ cache }) => cache);
+  const options: CacheOptions = { kind: "distributed", persistent: true };
+  return Object.fromEntries([...names, DEMO_CACHE].map((name) => [name, options]));
+}

@@ -1,0 +1,156 @@
+import {
+  existsSync,
+  mkdirSync,
+  openSync,
+  readSync,
+  closeSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
+import { connect } from "node:net";
+import { join } from "node:path";
+import type { Config } from "../../topology/config/config.ts";
+import { natsServerConfig, renderServerConfig } from "../nats/server-config.ts";
+import { startDetached } from "./detached-process.ts";
+import {
+  HOT_ROD_ANSWER,
+  HOT_ROD_PING,
+  STARTED_MESSAGE,
+  infinispanArguments,
+  writeInfinispanHome,
+} from "./infinispan-home.ts";
+import { labCaches } from "./lab-file.ts";
+import type { LabPorts, LabSiteName } from "./lab-file.ts";
+import type { LabFolder, LabProcess } from "./lab-state.ts";
+import { answers } from "./server-process.ts";
+import { projectRoot, which } from "./which.ts";
+
+/** How long a process may take to answer one question about its readiness. */
+const ANSWER_MS_MAX = 2_000;
+
+/** What every part of a lab is made from. */
+export interface LabPlan {
+  readonly folder: LabFolder;
+  readonly config: Config;
+  readonly ports: Readonly<Record<LabSiteName, LabPorts>>;
+}
+
+type Part = Pick<LabProcess, "kind" | "name" | "ports" | "log">;
+
+/** Starts a site's nats-server on what `isthmus nats-config` prints for it. */
+export async function startNats(plan: LabPlan, site: LabSiteName): Promise<LabProcess> {
+  const file = join(siteFolder(plan, site), "nats-server.conf");
+  writeFileSync(file, renderServerConfig(natsServerConfig(plan.config, site)));
+  const { nats, leaf } = plan.ports[site];
+  const log = join(siteFolder(plan, site), "nats-server.log");
+  const part: Part = {
+    kind: "nats-server",
+    name: `nats-server ${site}`,
+    ports: { nats, leaf },
+    log,
+  };
+  return start(part, site, await which("nats-server"), ["-c", file]);
+}
+
+/** Starts a site's Infinispan, a cluster of its own. */
+export async function startInfinispan(plan: LabPlan, site: LabSiteName): Promise<LabProcess> {
+  const { cache, cluster } = plan.ports[site];
+  const folder = join(siteFolder(plan, site), "infinispan");
+  writeInfinispanHome(folder, {
+    clusterName: `lab-${site}`,
+    nodeName: `lab-${site}`,
+    port: cache,
+    clusterPort: cluster,
+    members: [cluster],
+    caches: labCaches(),
+  });
+  const log = join(siteFolder(plan, site), "infinispan.log");
+  const name = `Infinispan ${site}`;
+  const part: Part = { kind: "infinispan", name, ports: { cache, cluster }, log };
+  const args = await infinispanArguments(folder, `lab-${site}`);
+  return start(part, site, await which("java"), args);
+}
+
+/** Starts a site's process, `isthmus run`. */
+export function startSite(plan: LabPlan, site: LabSiteName): Promise<LabProcess> {
+  const program = join(projectRoot(), "deploy", "bin", "isthmus.mjs");
+  const log = join(siteFolder(plan, site), "isthmus.log");
+  const { http } = plan.ports[site];
+  const part: Part = { kind: "isthmus", name: `isthmus ${site}`, ports: { http }, log };
+  const args = [program, "run", "-f", plan.folder.file, "--site", site];
+  return start(part, site, process.execPath, args);
+}
+
+function siteFolder({ folder }: LabPlan, site: LabSiteName): string {
+  const path = join(folder.path, site);
+  mkdirSync(path, { recursive: true });
+  return path;
+}
+
+async function start(part: Part, site: LabSiteName, command: string, args: string[]) {
+  const logFrom = existsSync(part.log) ? statSync(part.log).size : 0;
+  return { ...part, site, logFrom, ...(await startDetached(command, args, part.log)) };
+}
+
+/** Why a process that runs is not ready yet, or undefined when it is. */
+export async function whyNotReady(part: LabProcess): Promise<string | undefined> {
+  switch (part.kind) {
+    case "nats-server":
+      // It greets each client with INFO, and listens for clients only once JetStream is up.
+      return (await greets(part.ports["nats"], "", (bytes) => bytes.includes("INFO ")))
+        ? undefined
+        : "it does not take connections";
+    case "infinispan": {
+      const isUp = (bytes: Buffer) => bytes[0] === HOT_ROD_ANSWER;
+      if (!(await greets(part.ports["cache"], HOT_ROD_PING, isUp)))
+        return "Hot Rod does not answer";
+      return logOf(part).includes(STARTED_MESSAGE) ? undefined : "its start is not over";
+    }
+    case "isthmus":
+      return siteNotReady(part);
+  }
+}
+
+/** The line with which a process that runs says that it will never be ready. */
+export function fatalLine(part: LabProcess): string | undefined {
+  // An Infinispan whose start failed lets its process live on.
+  if (part.kind !== "infinispan") return undefined;
+  return /.*(?:Exception in thread "main"|ISPN080028).*/.exec(logOf(part))?.[0];
+}
+
+async function siteNotReady({ ports }: LabProcess): Promise<string | undefined> {
+  try {
+    const response = await fetch(`http://127.0.0.1:${ports["http"]}/health/ready`, {
+      signal: AbortSignal.timeout(ANSWER_MS_MAX),
+    });
+    if (response.ok) return undefined;
+    return `/health/ready says ${response.status}: ${await response.text()}`;
+  } catch {
+    return "/health/ready does not answer";
+  }
+}
+
+function greets(
+  port = 0,
+  hello: string | Buffer,
+  isAnswer: (bytes: Buffer) => boolean,
+): Promise<boolean> {
+  const open = () => {
+    const socket = connect(port, "127.0.0.1");
+    if (hello.length > 0) socket.write(hello);
+    return socket;
+  };
+  return answers(open, isAnswer, ANSWER_MS_MAX);
+}
+
+/** What a process logged as it started: the first MiB since then. */
+export function logOf({ log, logFrom }: LabProcess): string {
+  if (!existsSync(log)) return "";
+  const bytes = Buffer.alloc(2 ** 20);
+  const file = openSync(log, "r");
+  try {
+    return bytes.toString("utf8", 0, readSync(file, bytes, 0, bytes.length, logFrom));
+  } finally {
+    closeSync(file);
+  }
+}

@@ -1,0 +1,105 @@
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
+import { join } from "node:path";
+import { z } from "zod";
+import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
+import { LAB_MARK, LAB_SITES } from "./lab-file.ts";
+
+const identity = { pid: z.int(), startedAt: z.string() };
+
+const labProcess = z.object({
+  ...identity,
+  /** For people, such as `nats-server nyc`. */
+  name: z.string(),
+  site: z.enum(LAB_SITES),
+  kind: z.enum(["nats-server", "infinispan", "isthmus"]),
+  /** Ports of 127.0.0.1 by what they are for. */
+  ports: z.record(z.string(), z.int()),
+  log: z.string(),
+  /** Bytes that the log held before this start. */
+  logFrom: z.int(),
+});
+
+const labState = z.object({
+  phase: z.enum(["starting", "running", "stopping"]),
+  /** The process that starts or stops the lab. */
+  by: z.object(identity),
+  /** `--ports`, if it was given. */
+  base: z.int().optional(),
+  processes: z.array(labProcess),
+});
+
+/** One process of a lab. */
+export type LabProcess = z.infer<typeof labProcess>;
+
+/** All that is known of a lab; in its folder's `lab.json` from before its first process starts until its last one ended. */
+export type LabState = z.infer<typeof labState>;
+
+/** The paths of a lab, all below its folder. */
+export class LabFolder {
+  readonly path: string;
+  readonly file: string;
+  readonly #state: string;
+
+  constructor(path: string) {
+    this.path = path;
+    this.file = join(path, "isthmus.yaml");
+    this.#state = join(path, "lab.json");
+  }
+
+  /** Whether the folder holds what a lab wrote. */
+  isLab(): boolean {
+    return existsSync(this.file) && readFileSync(this.file, "utf8").startsWith(LAB_MARK);
+  }
+
+  /** Makes the folder. @throws IsthmusError LabFolderInvalid for a folder that holds other things than a lab. */
+  make(): void {
+    mkdirSync(this.path, { recursive: true });
+    if (!this.isLab() && readdirSync(this.path).length > 0)
+      throw new IsthmusError(
+        ErrorCode.LabFolderInvalid,
+        `${this.path} is neither empty nor the folder of a lab: nothing was written`,
+        { hint: "--folder names another folder; it is made if it does not exist" },
+      );
+  }
+
+  /** @throws IsthmusError LabFolderInvalid when `lab.json` cannot be understood. */
+  state(): LabState | undefined {
+    if (!existsSync(this.#state)) return undefined;
+    try {
+      return labState.parse(JSON.parse(readFileSync(this.#state, "utf8")));
+    } catch (cause) {
+      throw new IsthmusError(ErrorCode.LabFolderInvalid, `${this.#state} cannot be understood`, {
+        hint: "stop the lab's processes by hand, then delete the file",
+        cause,
+      });
+    }
+  }
+
+  /** Keeps the state; a crash leaves the old one or the new one, whole. */
+  keep(state: LabState): void {
+    const scratch = `${this.#state}.new`;
+    writeFileSync(scratch, `${JSON.stringify(state, null, 2)}\n`);
+    renameSync(scratch, this.#state);
+  }
+
+  /** No process is left to be known of. */
+  forget(): void {
+    rmSync(this.#state, { force: true });
+  }
+
+  /** Removes what the lab wrote, and the folder if nothing else is in it. */
+  remove(): void {
+    const written = [...LAB_SITES.map((site) => join(this.path, site)), this.file, this.#state];
+    for (const path of written) rmSync(path, { recursive: true, force: true });
+    if (existsSync(this.path) && readdirSync(this.path).length === 0)
+      rmSync(this.path, { recursive: true });
+  }
+}
