@@ -22,8 +22,14 @@ import { realRandom } from "../support/real-time.ts";
 import { shared } from "../support/server-provider.ts";
 
 const HANDLED = [
-  ...["work", "sessions", "clientSessions", "offlineSessions", "offlineClientSessions"],
-  ...["authenticationSessions", "actionTokens", "loginFailures"],
+  "work",
+  "sessions",
+  "clientSessions",
+  "offlineSessions",
+  "offlineClientSessions",
+  "authenticationSessions",
+  "actionTokens",
+  "loginFailures",
 ];
 const LOCAL = ["realms", "users", "authorization", "keys", "crl"];
 const PROTOSTREAM = "application/x-protostream";
@@ -269,7 +275,7 @@ describe("the recorded requests of a Keycloak", () => {
       const sending = isConditional
         ? { ...request, entryVersion: present?.version ?? 0n }
         : request;
-      const answer = (await client.ask(sending as HotRodRequest)).at(-1);
+      const answer = (await client.ask(sending)).at(-1);
       ops.set(request.op, (ops.get(request.op) ?? 0) + 1);
       const found = await sites().level(cache);
       const shown = found.get(written.toString("hex"));
