@@ -119,6 +119,8 @@ export const ErrorCode = {
   /** Batches of a cache cannot be applied as things are; its position stays and nothing is lost. Remedy: as the message says, mostly: run the same file at all sites, or give the cache the same encoding. */
   ReceiverBlocked: "IS3031",
 
+  /** The site's log took no record because the one that began this process's term is not the newest any more: another process took over, or the log trimmed it. Remedy: none needed; a process without the lease ends, one that holds it begins its term again. */
+  TermOver: "IS3033",
   /** The mirror of a peer's log stands still though the peer announced more. Remedy: look at the link between the sites' NATS servers; nothing is lost while the peer's log holds it. */
   MirrorStalled: "IS3032",
 

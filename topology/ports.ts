@@ -211,6 +211,17 @@ export interface SiteLog {
     msgId: string,
     signal: AbortSignal,
   ): Promise<PublishAck>;
+  /**
+   * Publishes the record that begins this process's term. From then on `publish` stores only while that record is the
+   * newest of its subject: a process whose term is over cannot write into the log any more, whatever it believes.
+   * @throws as `publish`
+   */
+  beginTerm(
+    subject: string,
+    payload: Uint8Array,
+    msgId: string,
+    signal: AbortSignal,
+  ): Promise<PublishAck>;
   /** The newest record of a subject, read from the leader; undefined: none, or no log. @throws NatsUnreachable */
   last(subject: string): Promise<StoredMessage | undefined>;
   /** Deletes the log, if there is one, and makes it anew: every record in it is gone. @throws NatsUnreachable */

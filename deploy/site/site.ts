@@ -77,6 +77,9 @@ export class Site {
   readonly #unclean: boolean;
   #logState: LogState | undefined;
   #checking: Promise<void> | undefined;
+  /** Term begins that this process wrote. */
+  #terms = 0;
+  readonly #ending = new AbortController();
   #running = new Set<Promise<void>>();
 
   constructor(
@@ -129,6 +132,7 @@ export class Site {
   /** Runs until the signal aborts. Then call {@link stop}. */
   async run(signal: AbortSignal): Promise<void> {
     const { ledger, bus } = this.ports;
+    signal.addEventListener("abort", () => this.#ending.abort(signal.reason));
     ledger.setFact(CLEAN_FACT, undefined);
     await ledger.sync();
     const ends = [
@@ -198,22 +202,11 @@ export class Site {
   }
 
   async #logReady(signal: AbortSignal): Promise<void> {
-    const { log, logger, clock } = this.ports;
+    const { logger, clock } = this.ports;
     for (let attempt = 0; !signal.aborted; attempt++) {
       try {
         if (this.head.isNew) await this.#adoptLog();
         await this.checkLog();
-        const { head, lease, name } = this;
-        const record = {
-          origin: name,
-          epoch: EPOCH,
-          term: lease.term,
-          incarnation: head.incarnation,
-        };
-        const msgId = `${this.processId}/term/${lease.term}`;
-        const sent = head.standing;
-        const ack = await log.publish(termSubject(name), encodeTermBegin(record), msgId, signal);
-        this.head.acknowledged(ack, sent);
         return;
       } catch (error) {
         if (signal.aborted) return;
@@ -237,11 +230,36 @@ export class Site {
 
   async #checkLog(): Promise<void> {
     const reason = await this.head.check(this.#peersAt());
-    if (reason === undefined) return;
-    this.ports.logger.error(
-      { reason, code: ErrorCode.LogTruncated },
-      "the log began a new incarnation; the peers are told and have a gap",
-    );
+    if (reason !== undefined) {
+      this.ports.logger.error(
+        { reason, code: ErrorCode.LogTruncated },
+        "the log began a new incarnation; the peers are told and have a gap",
+      );
+    }
+    await this.#beginTerm();
+  }
+
+  /** Makes this process the only one that the log takes records of. @throws TermOver if another one is by now */
+  async #beginTerm(): Promise<void> {
+    const { head, lease, name, ports } = this;
+    const newest = await ports.log.last(termSubject(name));
+    const record = newest === undefined ? undefined : decodeRecord(newest.payload);
+    if (record?.kind === "termBegin" && record.term > lease.term) {
+      throw new IsthmusError(
+        ErrorCode.TermOver,
+        `term ${record.term} of ${name} has begun, this process's was ${lease.term}`,
+      );
+    }
+    if (!this.#isActive()) {
+      throw new IsthmusError(ErrorCode.LeaseLost, `the lease of ${name} is not renewed right now`);
+    }
+    this.#terms += 1;
+    const { incarnation } = head;
+    const begin = encodeTermBegin({ origin: name, epoch: EPOCH, term: lease.term, incarnation });
+    const msgId = `${this.processId}/term/${this.#terms}`;
+    const sent = head.standing;
+    const ack = await ports.log.beginTerm(termSubject(name), begin, msgId, this.#ending.signal);
+    head.acknowledged(ack, sent);
   }
 
   /** The highest sequence of the present incarnation that a peer says it applied. */

@@ -10,6 +10,8 @@ export interface Expectation {
   readonly msgId?: string;
   /** The stream's newest sequence of this subject; 0: there is none. */
   readonly lastSubjectSeq?: number;
+  /** The same for another subject than the record's own. */
+  readonly lastOf?: { readonly subject: string; readonly seq: number } | undefined;
 }
 
 /** How long one attempt may take, ms, and what ends it before. */
@@ -112,12 +114,16 @@ export class AckedPublisher {
     return promise;
   }
 
-  #headers({ msgId, lastSubjectSeq }: Expectation): MsgHdrs {
+  #headers({ msgId, lastSubjectSeq, lastOf }: Expectation): MsgHdrs {
     const fields = headers();
     fields.set("Nats-Expected-Stream", this.#stream);
     if (msgId !== undefined) fields.set("Nats-Msg-Id", msgId);
     if (lastSubjectSeq !== undefined)
       fields.set("Nats-Expected-Last-Subject-Sequence", String(lastSubjectSeq));
+    if (lastOf !== undefined) {
+      fields.set("Nats-Expected-Last-Subject-Sequence", String(lastOf.seq));
+      fields.set("Nats-Expected-Last-Subject-Sequence-Subject", lastOf.subject);
+    }
     return fields;
   }
 

@@ -1,10 +1,11 @@
 import { DiscardPolicy, RetentionPolicy, StorageType } from "@nats-io/jetstream";
 import type { JetStreamManager, StreamInfo } from "@nats-io/jetstream";
 import { nanos } from "@nats-io/nats-core";
+import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
 import { LOG_DUPLICATE_WINDOW_MS, LOG_PUBLISH_TIMEOUT_MS } from "../../topology/limits.ts";
 import { logStream, logSubjects } from "../../topology/names.ts";
 import type { LogState, PublishAck, SiteLog, StoredMessage } from "../../topology/ports.ts";
-import { AckedPublisher } from "./acked-publisher.ts";
+import { AckedPublisher, RefusedError } from "./acked-publisher.ts";
 import type { NatsLink } from "./connect.ts";
 import { ApiErrorCode, isApiError, linkError } from "./nats-error.ts";
 
@@ -22,6 +23,8 @@ export class NatsSiteLog implements SiteLog {
   readonly #limits: LogLimits;
   readonly #stream: string;
   readonly #publisher: AckedPublisher;
+  /** The record that began this process's term. */
+  #term: { readonly subject: string; readonly seq: number } | undefined;
 
   constructor(link: NatsLink, limits: LogLimits) {
     this.#link = link;
@@ -42,7 +45,28 @@ export class NatsSiteLog implements SiteLog {
     signal: AbortSignal,
   ): Promise<PublishAck> {
     const attempt = { timeoutMs: LOG_PUBLISH_TIMEOUT_MS, signal };
-    return this.#publisher.publish(subject, payload, { msgId }, attempt);
+    try {
+      const expected = { msgId, lastOf: this.#term };
+      return await this.#publisher.publish(subject, payload, expected, attempt);
+    } catch (error) {
+      const isOver =
+        error instanceof RefusedError && error.number === ApiErrorCode.WrongLastSequence;
+      if (!isOver) throw error;
+      const message = `the log ${this.#stream} holds a newer term than this process's, or trimmed its own`;
+      throw new IsthmusError(ErrorCode.TermOver, message, { cause: error });
+    }
+  }
+
+  async beginTerm(
+    subject: string,
+    payload: Uint8Array,
+    msgId: string,
+    signal: AbortSignal,
+  ): Promise<PublishAck> {
+    const attempt = { timeoutMs: LOG_PUBLISH_TIMEOUT_MS, signal };
+    const ack = await this.#publisher.publish(subject, payload, { msgId }, attempt);
+    this.#term = { subject, seq: ack.seq };
+    return ack;
   }
 
   async last(subject: string): Promise<StoredMessage | undefined> {

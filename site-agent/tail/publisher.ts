@@ -140,9 +140,18 @@ export class Publisher {
   async #failed(error: unknown): Promise<void> {
     const isBroken =
       error instanceof IsthmusError &&
-      (error.code === ErrorCode.LogTruncated || error.code === ErrorCode.LogMissing);
-    if (isBroken) await this.#parts.onBroken(error);
-    else this.#parts.onFailure(error);
+      (error.code === ErrorCode.LogTruncated ||
+        error.code === ErrorCode.LogMissing ||
+        error.code === ErrorCode.TermOver);
+    if (!isBroken) {
+      this.#parts.onFailure(error);
+      return;
+    }
+    try {
+      await this.#parts.onBroken(error);
+    } catch (cause) {
+      this.#parts.onFailure(cause);
+    }
   }
 
   /** Encodes a batch once for this incarnation; its counter goes on from the subject's last batch in the log. */

@@ -3,7 +3,7 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { NatsSiteLog } from "../../gateway/link/site-log.ts";
 import { NatsServer } from "../../deploy/lab/nats-server.ts";
 import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
-import { logSubject } from "../../topology/names.ts";
+import { logSubject, termSubject } from "../../topology/names.ts";
 import type { PublishAck } from "../../topology/ports.ts";
 import { LinkedSites, TEST_LIMITS, linkTo, until } from "../support/linked-sites.ts";
 
@@ -129,6 +129,19 @@ describe("the own log", () => {
     expect(codes).toContain(ErrorCode.NatsUnreachable);
     expect(await sites.nyc.log.state()).toMatchObject({ firstSeq: 1, lastSeq: 400 });
     expect((await sites.nyc.log.last(SESSIONS))?.seq).toBe(400);
+  });
+
+  it("takes no record of a process whose term is over, and takes them again once it begins anew", async () => {
+    await sites.nyc.log.recreate();
+    const term = termSubject("nyc");
+    await sites.nyc.log.beginTerm(term, bytes("1"), "t1", NEVER);
+    expect(await publish("a", "1")).toMatchObject({ seq: 2 });
+    const successor = new NatsSiteLog(sites.nyc.link, TEST_LIMITS);
+    await successor.beginTerm(term, bytes("2"), "t2", NEVER);
+    await expect(publish("b", "2")).rejects.toMatchObject({ code: ErrorCode.TermOver });
+    expect(await successor.publish(SESSIONS, bytes("c"), "3", NEVER)).toMatchObject({ seq: 4 });
+    await sites.nyc.log.beginTerm(term, bytes("3"), "t3", NEVER);
+    expect(await publish("d", "4")).toMatchObject({ seq: 6 });
   });
 
   it("gives up with the signal's reason", async () => {

@@ -74,6 +74,12 @@ function matches(filter: string, subject: string): boolean {
   return filter.endsWith(".>") ? subject.startsWith(filter.slice(0, -1)) : filter === subject;
 }
 
+/** The record that began a process's term. */
+interface TermRecord {
+  readonly subject: string;
+  readonly seq: number;
+}
+
 /** The log of one site in its own NATS server. */
 export class SimLog {
   readonly parts: SimWorldParts;
@@ -112,9 +118,17 @@ export class SimLog {
     this.#ids.clear();
   }
 
-  store(subject: string, payload: Buffer, msgId: string): PublishAck {
+  /** `term`: the record that must be the newest of its subject. */
+  store(subject: string, payload: Buffer, msgId: string, term?: TermRecord): PublishAck {
     const { stream } = this;
     if (stream === undefined) throw missing(this.site);
+    if (term !== undefined) {
+      const newest = stream.window(term.subject, 0, stream.lastSeq).at(-1)?.seq ?? 0;
+      if (newest !== term.seq) {
+        this.parts.counts.add("rare: record of a term that is over refused");
+        throw new IsthmusError(ErrorCode.TermOver, `the term of ${this.site} is over`);
+      }
+    }
     const { now } = this.parts.time;
     const known = this.#ids.get(msgId);
     if (known !== undefined && now - known.at < LOG_DUPLICATE_WINDOW_MS) {
@@ -133,6 +147,7 @@ export class SimLog {
 class ConnectedLog implements SiteLog {
   readonly #log: SimLog;
   readonly #process: SimProcess;
+  #term: TermRecord | undefined;
 
   constructor(log: SimLog, process: SimProcess) {
     this.#log = log;
@@ -153,6 +168,7 @@ class ConnectedLog implements SiteLog {
     const process = this.#process;
     const { random, time, counts } = log.parts;
     const bytes = Buffer.from(payload);
+    const term = this.#term;
     return new Promise((resolve, reject) => {
       if (signal.aborted) {
         reject(signal.reason as Error);
@@ -168,7 +184,7 @@ class ConnectedLog implements SiteLog {
       };
       const store = (): PublishAck | IsthmusError => {
         try {
-          return log.store(subject, bytes, msgId);
+          return log.store(subject, bytes, msgId, term);
         } catch (error) {
           return error as IsthmusError;
         }
@@ -192,6 +208,18 @@ class ConnectedLog implements SiteLog {
         });
       });
     });
+  }
+
+  async beginTerm(
+    subject: string,
+    payload: Uint8Array,
+    msgId: string,
+    signal: AbortSignal,
+  ): Promise<PublishAck> {
+    this.#term = undefined;
+    const ack = await this.publish(subject, payload, msgId, signal);
+    this.#term = { subject, seq: ack.seq };
+    return ack;
   }
 
   last(subject: string): Promise<StoredMessage | undefined> {
