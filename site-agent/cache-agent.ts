@@ -23,6 +23,7 @@ import { type MergeRegistry, type Shown, shown } from "../topology/version/show.
 import { dropsInRound, type TombstoneRound } from "../topology/version/tombstone.ts";
 import { valueHash } from "../topology/version/value-hash.ts";
 import { Applier } from "./apply/applier.ts";
+import { UnknownWrites } from "./apply/unknown-writes.ts";
 import { knownHashes } from "./apply/recovery.ts";
 import { CacheStats } from "./cache-stats.ts";
 import type { DotReserve } from "./dot-reserve.ts";
@@ -97,6 +98,7 @@ export class CacheAgent implements CacheHands {
   readonly #changes: LocalChanges;
   readonly #offers: Offers;
   readonly #invalidate: boolean;
+  readonly #unknownWrites: UnknownWrites;
   #info: CacheInfo | undefined;
   /** Rises with each registration, restarts included; -1 while no listener is registered. */
   #listener = -1;
@@ -115,6 +117,7 @@ export class CacheAgent implements CacheHands {
     assert(parts.policy.mode !== "off" && parts.policy.mode !== "never", "a cache is not handled");
     this.#invalidate = parts.policy.mode === "invalidate";
     this.#gap = { reason: "not scanned since the start", since: this.#lastAlive() };
+    this.#unknownWrites = new UnknownWrites(parts.clock);
     this.publisher = this.#makePublisher();
     this.#changes = this.#makeChanges();
     this.#capture = this.#makeCapture();
@@ -424,6 +427,14 @@ export class CacheAgent implements CacheHands {
     }
   }
 
+  /** Brings a key's cache to what shows, once whoever holds its lock has ended; what fails then is found by a scan. */
+  #settle(key: Key): void {
+    this.#applier.settle(key).catch((error: unknown) => {
+      this.#parts.logger.debug({ err: error }, "a key could not be settled, the cache is scanned");
+      this.openGap("a write without an answer could not be settled");
+    });
+  }
+
   #hash(value: Uint8Array): ValueHash {
     return valueHash(this.#info?.mediaType ?? "", value);
   }
@@ -510,6 +521,11 @@ export class CacheAgent implements CacheHands {
       hash: (value) => this.#hash(value),
       expirySlackMs: maxClockSkewMs + 2_000,
       invalidate: this.#invalidate,
+      unknownWrites: this.#unknownWrites,
+      onStray: (key, entry, { state, hash: found }) => {
+        this.rows.put(key, this.#applier.adopted(entry, state, found));
+        this.#settle(key);
+      },
       listener: () => this.#listener,
       onGap: (reason) => this.openGap(reason),
       onAbsence: (key, entry, mark) => this.#onAbsence(key, entry, mark.gapStart),
@@ -542,6 +558,7 @@ export class CacheAgent implements CacheHands {
       merges,
       invalidate: this.#invalidate,
       expirySlackMs: maxClockSkewMs + 2_000,
+      unknownWrites: this.#unknownWrites,
       listener: () => this.#listener,
       onConflict: this.#parts.onConflict,
       onMissingValue: () => this.#parts.onAbsentKeys(),

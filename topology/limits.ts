@@ -135,6 +135,12 @@ export const CACHE_SCAN_BATCH = 1_000;
 /** Attempts of one apply that may lose to local writes of the same key in a row before it goes back to the queue. */
 export const APPLY_RACES_MAX = 16;
 
+/** How long a cache write without an answer may still be done, ms: a server that hung answers its queue within its clients' retries. */
+export const UNKNOWN_WRITE_MS = 60_000;
+
+/** Keys with such writes that are remembered: the oldest go first, after 40 s of 256 timeouts at once. */
+export const UNKNOWN_WRITES_MAX = 2_048;
+
 /** Mutations in one batch: beyond it a target's window would be filled by one message. */
 export const BATCH_ROWS_MAX = 512;
 

@@ -10,7 +10,14 @@ import type {
   Ledger,
   PeerEntry,
 } from "../../topology/ports.ts";
-import type { Context, Entry, Key, Sibling, ValueHash, Versions } from "../../topology/version/entry.ts";
+import type {
+  Context,
+  Entry,
+  Key,
+  Sibling,
+  ValueHash,
+  Versions,
+} from "../../topology/version/entry.ts";
 import { type Arrival, joinVersion, mergeVersions } from "../../topology/version/join.ts";
 import { shown, type MergeRegistry, type Shown } from "../../topology/version/show.ts";
 import { valuesNeeded, valuesToKeep } from "../../topology/version/show.ts";
@@ -20,6 +27,7 @@ import type { KeyLocks } from "../key-locks.ts";
 import type { LocalChanges } from "../local-changes.ts";
 import type { DirtyKeys, Mark } from "../tail/dirty-keys.ts";
 import { sameExpiry } from "../tail/judge.ts";
+import type { UnknownWrites } from "./unknown-writes.ts";
 import { planWrite, withKeptValues, withValue, type Plan, type Wanted } from "./plan.ts";
 
 /** What {@link Applier} needs of its site. */
@@ -39,6 +47,7 @@ export interface ApplierParts {
   readonly merges: MergeRegistry;
   readonly invalidate: boolean;
   readonly expirySlackMs: number;
+  readonly unknownWrites: UnknownWrites;
   readonly listener: () => number;
   /** A key got concurrent versions: once per set of siblings. */
   readonly onConflict: (key: Key, versions: Versions, shows: Shown) => void;
@@ -46,7 +55,12 @@ export interface ApplierParts {
   readonly onMissingValue: (key: Key) => void;
 }
 
-type Join = (entry: Entry | undefined) => { versions: Versions | undefined; changed: boolean };
+type Join = (entry: Entry | undefined) => {
+  versions: Versions | undefined;
+  changed: boolean;
+  /** The cache may differ from what shows though nothing arrived. */
+  isStray?: boolean;
+};
 
 /** How one attempt to write ended. `again`: something else was found and staged; look at the key anew. */
 type Written =
@@ -95,13 +109,19 @@ export class Applier {
     });
   }
 
+  /** Makes the cache hold what shows of a key that it holds something else of by a write of ours. */
+  settle(key: Key): Promise<ApplyOutcome> {
+    return this.#bring(key, (entry) => ({ versions: entry, changed: false, isStray: true }));
+  }
+
   #bring(key: Key, join: Join): Promise<ApplyOutcome> {
     const { locks, rows, stats } = this.#parts;
     return locks.run(key, async () => {
       for (let race = 0; race < APPLY_RACES_MAX; race++) {
         const entry = rows.get(key);
-        const { versions, changed } = join(entry);
-        if (versions === undefined || (!changed && entry?.presence !== "absent")) {
+        const { versions, changed, isStray } = join(entry);
+        const isRight = !changed && isStray !== true && entry?.presence !== "absent";
+        if (versions === undefined || isRight) {
           stats.appliedCovered += 1;
           return "covered";
         }
@@ -232,7 +252,7 @@ export class Applier {
     plan: Plan,
     expected: bigint | "missing",
   ): Promise<Written> {
-    const { connector, stats, dots } = this.#parts;
+    const { connector, stats, dots, unknownWrites } = this.#parts;
     await dots.ready();
     const wanted = plan.write === "put" ? plan.wanted : undefined;
     try {
@@ -244,14 +264,16 @@ export class Applier {
             : await connector.remove(key, expected);
       if (outcome === "done") return { end: "done", token: undefined };
       stats.lostRaces += 1;
-      return this.#found(key, entry, await connector.read(key), undefined);
     } catch (error) {
       if (!isOutcomeUnknown(error)) throw error;
       stats.unknownOutcomes += 1;
+      unknownWrites.add(key, expected, wanted);
       const state = await connector.read(key);
-      if (state !== undefined && entry?.held?.token === state.token) throw error;
+      if (state !== undefined && expected === state.token) throw error;
       return this.#found(key, entry, state, plan);
     }
+    // What is found may be this very write, from an earlier attempt that got no answer.
+    return this.#found(key, entry, await connector.read(key), plan);
   }
 
   /** Relative times for the wire: what is left of the lifespan, at least 1 ms. */
@@ -264,7 +286,7 @@ export class Applier {
    * The cache holds something else than the ledger says. Decides what it is, and stages it against the row as it was before
    * the join.
    *
-   * @param intent the write whose outcome is not known, if that is why the key was read
+   * @param intent the write that was not done now, if that is why the key was read
    */
   async #found(
     key: Key,
@@ -273,30 +295,27 @@ export class Applier {
     intent: Plan | undefined,
   ): Promise<Written> {
     const { stats, changes, rows, hash, ledger, dirty, listener, dots } = this.#parts;
+    const found = state === undefined ? "" : hash(state.value);
+    const isOurs = this.#parts.unknownWrites.explain(key, state, found);
+    if (isOurs) stats.intentsMatched += 1;
     if (state === undefined) {
-      if (intent?.write === "remove") {
-        stats.intentsMatched += 1;
-        return { end: "done", token: undefined };
-      }
-      await this.#foundMissing(key, entry);
+      if (isOurs && intent?.write === "remove") return { end: "done", token: undefined };
+      if (isOurs) rows.put(key, this.adopted(entry, undefined, ""));
+      else await this.#foundMissing(key, entry);
       return AGAIN;
     }
-    const found = hash(state.value);
-    if (intent?.write === "put" && intent.wanted.hash === found) {
-      if (sameExpiry(state, intent.wanted)) {
-        stats.intentsMatched += 1;
-        return { end: "done", token: state.token };
-      }
+    if (isOurs && intent?.write === "put" && intent.wanted.hash === found) {
+      if (sameExpiry(state, intent.wanted)) return { end: "done", token: state.token };
     }
     const held = entry?.presence === "live" ? entry.held : undefined;
     // A replica that lags: the very state that the ledger has.
     if (held?.token !== undefined && held.token === state.token) return AGAIN;
-    if (this.#recovered?.get(key)?.has(found) === true) {
-      stats.intentsMatched += 1;
-      const { token, expiresAt, maxIdleMs } = state;
-      const base = entry ?? { context: this.#parts.floor(), siblings: [], outboxSeq: 0 };
-      const adopted = { hash: found, token, seenBy: 0, expiresAt, maxIdleMs };
-      rows.put(key, { ...base, presence: "live", held: adopted });
+    if (held !== undefined && held.token === undefined) {
+      if (held.hash === found && sameExpiry(state, held)) return AGAIN;
+    }
+    if (isOurs || this.#recovered?.get(key)?.has(found) === true) {
+      if (!isOurs) stats.intentsMatched += 1;
+      rows.put(key, this.adopted(entry, state, found));
       return AGAIN;
     }
     await dots.ready();
@@ -304,6 +323,14 @@ export class Applier {
     changes.put(key, entry, state, found, { at: undefined, seenBy });
     await ledger.commit();
     return AGAIN;
+  }
+
+  /** The row of a key whose present state an earlier write of ours made; {@link settle} then makes it what shows. */
+  adopted(entry: Entry | undefined, state: CacheState | undefined, hash: ValueHash): Entry {
+    const base = entry ?? { context: this.#parts.floor(), siblings: [], outboxSeq: 0 };
+    if (state === undefined) return { ...base, presence: "absent", held: undefined };
+    const { token, expiresAt, maxIdleMs } = state;
+    return { ...base, presence: "live", held: { hash, token, seenBy: 0, expiresAt, maxIdleMs } };
   }
 
   /** The key is gone. A remove only if an event says so; else expired, or without a copy for a reason nobody told. */

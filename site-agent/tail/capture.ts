@@ -11,6 +11,7 @@ import type { Entry, Held, Key, ValueHash } from "../../topology/version/entry.t
 import type { CacheStats } from "../cache-stats.ts";
 import type { DotReserve } from "../dot-reserve.ts";
 import type { KeyLocks } from "../key-locks.ts";
+import type { UnknownWrites } from "../apply/unknown-writes.ts";
 import type { LocalChanges } from "../local-changes.ts";
 import type { DirtyKeys, Mark } from "./dirty-keys.ts";
 import { isEchoEvent, judge, type Verdict } from "./judge.ts";
@@ -29,6 +30,9 @@ export interface CaptureParts {
   readonly hash: (value: Uint8Array) => ValueHash;
   readonly expirySlackMs: number;
   readonly invalidate: boolean;
+  readonly unknownWrites: UnknownWrites;
+  /** A write of ours without an answer was done after all: the key's row says so now, and is to be settled. */
+  readonly onStray: (key: Key, entry: Entry | undefined, read: Read) => void;
   /** Number of the listener that is registered now. */
   readonly listener: () => number;
   /** Something may have been missed: the cache falls into a gap, for this reason. */
@@ -177,8 +181,14 @@ export class Capture {
       // Our own remove, or one of a key that was not here.
       return;
     }
-    const verdict = await this.#read(key, mark, entry);
-    if (await this.#settle(key, mark, entry, verdict)) await ledger.commit();
+    const [verdict, read] = await this.#read(key, mark, entry);
+    const isChange = verdict.is === "put" || verdict.is === "remove";
+    if (isChange && this.#parts.unknownWrites.explain(key, read.state, read.hash)) {
+      stats.intentsMatched += 1;
+      this.#parts.onStray(key, entry, read);
+      return;
+    }
+    if (await this.#settle(key, mark, entry, [verdict, read])) await ledger.commit();
   }
 
   async #read(key: Key, mark: Mark, entry: Entry | undefined): Promise<[Verdict, Read]> {
@@ -281,7 +291,8 @@ export class Capture {
   }
 }
 
-interface Read {
+/** What a key held when it was read. */
+export interface Read {
   readonly state: CacheState | undefined;
   readonly hash: ValueHash;
 }

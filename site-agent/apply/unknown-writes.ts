@@ -1,0 +1,62 @@
+import { UNKNOWN_WRITE_MS, UNKNOWN_WRITES_MAX } from "../../topology/limits.ts";
+import type { CacheState, Clock } from "../../topology/ports.ts";
+import type { Key, ValueHash } from "../../topology/version/entry.ts";
+import { sameExpiry } from "../tail/judge.ts";
+import type { Wanted } from "./plan.ts";
+
+interface UnknownWrite {
+  /** What the write was conditional on. */
+  readonly expected: bigint | "missing";
+  /** undefined: it was a remove. */
+  readonly wanted: Wanted | undefined;
+  /** Monotonic ms. */
+  readonly until: number;
+}
+
+/**
+ * Conditional writes of this process that got no answer: each may have been done, or be done yet. A state that one of them
+ * explains is the version that was being applied, never a local change (I4).
+ */
+export class UnknownWrites {
+  readonly #clock: Clock;
+  readonly #writes = new Map<Key, readonly UnknownWrite[]>();
+
+  constructor(clock: Clock) {
+    this.#clock = clock;
+  }
+
+  add(key: Key, expected: bigint | "missing", wanted: Wanted | undefined): void {
+    const until = this.#clock.monotonic() + UNKNOWN_WRITE_MS;
+    const before = this.#writes.get(key) ?? [];
+    this.#writes.delete(key);
+    this.#writes.set(key, [...before.slice(-7), { expected, wanted, until }]);
+    if (this.#writes.size <= UNKNOWN_WRITES_MAX) return;
+    for (const [oldest] of this.#writes) {
+      this.#writes.delete(oldest);
+      return;
+    }
+  }
+
+  /**
+   * Whether one of these writes made what was found (undefined: the key is missing). Those that it shows to be over are
+   * forgotten: one on a token that is gone can never be done; one on a missing key can be, whenever it is missing again.
+   */
+  explain(key: Key, state: CacheState | undefined, hash: ValueHash): boolean {
+    const all = this.#writes.get(key);
+    if (all === undefined) return false;
+    const now = this.#clock.monotonic();
+    const writes = all.filter((write) => write.until > now);
+    const made = writes.find(({ wanted }) =>
+      state === undefined
+        ? wanted === undefined
+        : wanted !== undefined && wanted.hash === hash && sameExpiry(state, wanted),
+    );
+    const open = writes.filter(
+      (write) =>
+        write !== made && (write.expected === "missing" || write.expected === state?.token),
+    );
+    if (open.length > 0) this.#writes.set(key, open);
+    else this.#writes.delete(key);
+    return made !== undefined;
+  }
+}
