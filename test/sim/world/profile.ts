@@ -67,7 +67,7 @@ export function drawProfile(seed: number, only?: ReadonlySet<Fault>): Profile {
     faults: only === undefined ? faults : only,
     keys: 1 + random.below(5),
     paceMs: random.pick([5, 20, 100, 400]),
-    durationMs: random.between(1_000, 12_000),
+    durationMs: random.between(1_000, 7_000),
     expiry: random.chance(0.3),
     sameBytes: random.chance(0.3),
   };

@@ -188,8 +188,9 @@ export class SimCache {
     this.breakListeners("the server went away");
   }
 
-  /** Starts again, empty. */
+  /** Starts again, empty, if it is down. */
   startEmpty(): void {
+    if (this.isUp) return;
     this.#entries.clear();
     this.#behind.clear();
     this.#newRun();

@@ -27,7 +27,7 @@ export interface Outcome {
 /** Longest time, virtual, in which everything must have come to rest after the last fault was healed. */
 const QUIET_MS_MAX = 180_000;
 /** So long nothing may be left to do before it counts as rest. */
-const REST_MS = 2_000;
+const REST_MS = 1_500;
 
 /**
  * A whole world in one seed: sites with their caches, logs and links, the real code of each site's process, clients, faults,
@@ -145,7 +145,7 @@ export class World {
       const { caches, log, mirrors } = site.ground;
       for (const cache of caches.caches.values()) {
         for (const name of Object.keys(cache.faults)) cache.faults[name as "timeout"] = 0;
-        if (!cache.isUp) cache.startEmpty();
+        cache.startEmpty();
       }
       for (const { faults } of [log, ...mirrors.values()]) {
         faults.publishTimeout = 0;
