@@ -18,7 +18,7 @@ import type {
 } from "../topology/ports.ts";
 import { EMPTY_CONTEXT } from "../topology/version/context.ts";
 import type { Context, Dot, Entry, Key, ValueHash, Versions } from "../topology/version/entry.ts";
-import type { Arrival } from "../topology/version/join.ts";
+import { type Arrival, joinVersion } from "../topology/version/join.ts";
 import { type MergeRegistry, type Shown, shown } from "../topology/version/show.ts";
 import { dropsInRound, type TombstoneRound } from "../topology/version/tombstone.ts";
 import { valueHash } from "../topology/version/value-hash.ts";
@@ -105,6 +105,9 @@ export class CacheAgent implements CacheHands {
   #state: CacheState = "starting";
   #problem: unknown;
   #gap: Gap | undefined;
+  #isReady = false;
+  /** The ledger was lost, and no scan has learned yet what the cache holds. */
+  #isRebuilding = false;
   #absenceVerdict: AbsenceVerdict = "absent";
   #rescan: (() => void) | undefined;
   /** The changes that had been counted when the last look found no tombstone that stays. */
@@ -198,6 +201,14 @@ export class CacheAgent implements CacheHands {
     return this.#parts.policyHash;
   }
 
+  /**
+   * Whether versions may arrive: not before what an unclean end left is brought in, nor, when the ledger was lost, before
+   * a scan has learned what the cache holds.
+   */
+  get isReady(): boolean {
+    return this.#isReady;
+  }
+
   get mediaType(): string | undefined {
     return this.#info?.mediaType;
   }
@@ -256,6 +267,24 @@ export class CacheAgent implements CacheHands {
     logger.info({ keys: arrivals.size }, "recovered what the last run may have applied");
   }
 
+  /**
+   * The ledger was lost: takes versions of one key as the logs tell them, without touching the cache. A scan then learns
+   * which of them the cache holds; what it does not hold is fetched or written when the scan has ended.
+   */
+  rebuild(key: Key, arrivals: readonly Arrival[]): void {
+    this.#isRebuilding = true;
+    const entry = this.rows.get(key);
+    let versions: Versions | undefined = entry;
+    for (const arrival of arrivals) {
+      versions = joinVersion(versions, this.floor(), arrival).versions;
+    }
+    if (versions === undefined) return;
+    const { context, siblings } = versions;
+    const isGone = siblings.every((s) => s.kind === "remove");
+    const presence = isGone ? "tombstone" : "absent";
+    this.rows.put(key, { context, siblings, presence, held: undefined, outboxSeq: 0 });
+  }
+
   /** Runs until the signal aborts: listens, scans, captures; begins anew whenever the listener is lost. */
   async run(signal: AbortSignal, recovered: () => Promise<void>): Promise<void> {
     const publishing = this.publisher.run(signal);
@@ -266,6 +295,7 @@ export class CacheAgent implements CacheHands {
         await this.#open();
         if (!isRecovered) await recovered();
         isRecovered = true;
+        this.#isReady ||= !this.#isRebuilding;
         await this.#listenAndRepair(signal, () => {
           failures = 0;
         });
@@ -404,7 +434,10 @@ export class CacheAgent implements CacheHands {
     await ledger.commit();
     const { scanned, different, missing } = scan;
     logger.info({ reason: gap.reason, scanned, different, missing }, "gap closed by a scan");
-    if (missing > 0 && this.#absenceVerdict === "absent") this.#parts.onAbsentKeys();
+    const hasAbsent = missing > 0 && this.#absenceVerdict === "absent";
+    if (hasAbsent || this.#isRebuilding) this.#parts.onAbsentKeys();
+    this.#isRebuilding = false;
+    this.#isReady = true;
   }
 
   #onAbsence(key: Key, entry: Entry, gapStart: number | undefined): void {

@@ -1,15 +1,12 @@
-import { decodeBatch } from "../../topology/mutation/batch.ts";
 import { type CacheName, logSubject, type SiteName } from "../../topology/names.ts";
 import { type CachePolicy, localName, targetsOf } from "../../topology/policy/cache-policy.ts";
-import type { StoredMessage } from "../../topology/ports.ts";
-import type { Key } from "../../topology/version/entry.ts";
-import type { Arrival } from "../../topology/version/join.ts";
 import type { Inbound } from "../../gateway/receive/inbound.ts";
-import { arrivalOf, Receiver } from "../../gateway/receive/receiver.ts";
+import { Receiver } from "../../gateway/receive/receiver.ts";
 import { AbsentFetcher } from "../../gateway/resync/fetch-absent.ts";
 import type { AppliedPosition } from "../../gateway/status/applied-exchange.ts";
 import { Unconfirmed } from "../../gateway/status/unconfirmed.ts";
 import { CacheAgent } from "../../site-agent/cache-agent.ts";
+import { rebuildFromLogs, uncommittedVersions } from "./recovery.ts";
 import type { Site } from "./site.ts";
 import { TombstoneRounds } from "./tombstone-rounds.ts";
 
@@ -97,7 +94,7 @@ export class HandledCache {
         mode: policy.mode,
         isTarget,
         policyHash: agent?.policyHash ?? "",
-        mediaType: agent?.mediaType,
+        mediaType: agent?.isReady === true ? agent.mediaType : undefined,
       }),
       offsetMs: () => this.#site.offsetFrom(origin),
       clock: ports.clock,
@@ -130,22 +127,9 @@ export class HandledCache {
   /** After an unclean end: the versions that the last run may have applied, or published, without committing them. */
   async #recover(agent: CacheAgent): Promise<void> {
     await this.#readEarlierEnd();
-    if (!this.#site.wasUnclean) return;
-    await agent.recover(async () => {
-      const { ports, positions, head, name } = this.#site;
-      const window = new Map<Key, Arrival[]>();
-      const own = logSubject(name, this.name);
-      const ownEnd = (await ports.log.state())?.lastSeq ?? 0;
-      collect(window, name, 0, await ports.log.window(own, head.lastSeq, ownEnd));
-      for (const { origin } of this.receivers) {
-        const { seq, bound } = positions.get(origin, this.name);
-        if (bound <= seq) continue;
-        const subject = logSubject(origin, this.name);
-        const records = await ports.mirrors.get(origin)?.window(subject, seq, bound);
-        collect(window, origin, this.#site.offsetFrom(origin), records ?? []);
-      }
-      return window;
-    });
+    const site = this.#site;
+    if (site.isLedgerLost) await rebuildFromLogs(site, this, agent);
+    else if (site.wasUnclean) await agent.recover(() => uncommittedVersions(site, this));
   }
 
   #makeAgent(): CacheAgent {
@@ -201,20 +185,5 @@ export class HandledCache {
       random,
       logger: logger.child({ cache: this.name }),
     });
-  }
-}
-
-function collect(
-  window: Map<Key, Arrival[]>,
-  author: SiteName,
-  offsetMs: number,
-  records: readonly StoredMessage[],
-): void {
-  for (const { payload } of records) {
-    for (const mutation of decodeBatch(payload).mutations) {
-      const arrivals = window.get(mutation.key) ?? [];
-      arrivals.push(arrivalOf(mutation, author, offsetMs));
-      window.set(mutation.key, arrivals);
-    }
   }
 }

@@ -73,6 +73,8 @@ export class Site {
   readonly positions: PositionStore;
   readonly merges: Merges;
   readonly processId: string;
+  /** The log has records of this site, but the ledger knows of none. */
+  isLedgerLost = false;
   readonly #announcers: ReadonlyMap<SiteName, AppliedAnnouncer>;
   readonly #unclean: boolean;
   #logState: LogState | undefined;
@@ -225,6 +227,7 @@ export class Site {
     const record = decodeRecord(last.payload);
     const incarnation = record.kind === "batch" ? record.header.incarnation : record.incarnation;
     logger.warn({ seq: last.seq }, "the ledger is new, but the log is not: the ledger was lost");
+    this.isLedgerLost = true;
     await this.head.adopt({ incarnation });
   }
 
