@@ -1,5 +1,6 @@
 import { dirname, resolve } from "node:path";
-import { pino } from "pino";
+import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
+import { LOG_LEVELS, siteLogger, type LogLevel } from "../log/site-logger.ts";
 import { loadMerges } from "../site/merges.ts";
 import { SiteProcess } from "../site/site-process.ts";
 import { systemClock, systemRandom } from "../site/system.ts";
@@ -20,11 +21,7 @@ export const run: Verb = {
     const { name } = requiredSite(config, context);
     const directory = dirname(resolve(context.cwd, context.file));
     const merges = await loadMerges(config, directory);
-    const level = context.options["log-level"];
-    const logger = pino(
-      { level: typeof level === "string" ? level : "info", base: { site: name } },
-      pino.destination({ fd: 2, sync: true }),
-    );
+    const { logger, close } = siteLogger(name, levelOf(context), systemClock);
     const stopping = new AbortController();
     const stop = (signal: NodeJS.Signals) => {
       logger.info({ signal }, "stopping: drains first, a second signal stops at once");
@@ -43,12 +40,24 @@ export const run: Verb = {
         logger,
         standby: context.options["standby"] === true,
         env: process.env,
+        version: context.version,
       });
       await siteProcess.run(stopping.signal);
       return Exit.Fine;
     } finally {
       process.off("SIGTERM", stop);
       process.off("SIGINT", stop);
+      close();
     }
   },
 };
+
+function levelOf({ options }: VerbContext): LogLevel {
+  const asked = options["log-level"] ?? "info";
+  const level = LOG_LEVELS.find((known) => known === asked);
+  if (level !== undefined) return level;
+  throw new IsthmusError(
+    ErrorCode.UsageInvalid,
+    `--log-level: expected one of ${LOG_LEVELS.join(", ")}, got ${JSON.stringify(asked)}`,
+  );
+}

@@ -215,7 +215,6 @@ export class SiteProcess implements StatusSource {
     const { port } = await embedded.start();
     stack.defer(() => embedded.stop());
     this.#embedded = { server: embedded, port };
-    logger.info({ host: listen.host, port }, "embedded cache listens");
   }
 
   /** The embedded cache, if the file asks for one, and its port. */

@@ -1,4 +1,13 @@
-import { closeSync, constants, linkSync, openSync, renameSync, unlinkSync } from "node:fs";
+import {
+  closeSync,
+  constants,
+  linkSync,
+  openSync,
+  renameSync,
+  statSync,
+  unlinkSync,
+} from "node:fs";
+import { hostname } from "node:os";
 import { connect, createServer, type Server } from "node:net";
 import { join } from "node:path";
 import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
@@ -35,7 +44,7 @@ export async function own(directory: string, pid: number): Promise<Owned> {
 /** The socket is there: its owner lives, or left it behind. */
 async function takeOver(path: string, pid: number, directory: string): Promise<Server> {
   const owner = await ask(path);
-  if (owner !== undefined) throw held(directory, owner);
+  if (owner !== undefined) throw held(directory, owner, sinceOf(path));
   // Out of the way under a name of its own, then asked again: a process that took over meanwhile is put back.
   const aside = `${path}.${pid}`;
   try {
@@ -94,6 +103,12 @@ async function close(server: Server, handle: number): Promise<void> {
   closeSync(handle);
 }
 
+/** The socket is as old as its owner's hold on the directory. */
+function sinceOf(path: string): string {
+  const made = statSync(path, { throwIfNoEntry: false })?.mtime;
+  return made === undefined ? "" : `, since ${made.toISOString()}`;
+}
+
 function unlinkIfThere(path: string): void {
   try {
     unlinkSync(path);
@@ -102,9 +117,9 @@ function unlinkIfThere(path: string): void {
   }
 }
 
-const held = (directory: string, pid: string): IsthmusError =>
+const held = (directory: string, pid: string, since = ""): IsthmusError =>
   new IsthmusError(
     ErrorCode.LedgerHeld,
-    `the ledger in ${directory} is open in another process (process id ${pid})`,
+    `the ledger in ${directory} is open in another process: host ${hostname()}, process id ${pid}${since}`,
     { hint: "Stop that process: one process serves a site." },
   );
