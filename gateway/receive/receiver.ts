@@ -149,11 +149,16 @@ export class Receiver {
     this.#dot = position.dot;
     this.#isIncomplete = position.isIncomplete;
     this.#openDots.clear();
-    for await (const chunk of mirror.read(this.#subject, position.seq, mirrorCreated, signal)) {
-      for (const message of chunk) await this.#receive(message, signal);
-      if (signal.aborted) break;
+    try {
+      for await (const chunk of mirror.read(this.#subject, position.seq, mirrorCreated, signal)) {
+        for (const message of chunk) await this.#receive(message, signal);
+        if (signal.aborted) break;
+      }
+    } finally {
+      // What is not applied by now is read again by the next run: nothing of this one may reach its tracker.
+      this.#signal = AbortSignal.abort();
+      await this.#queue.drained();
     }
-    await this.#queue.drained();
   }
 
   async #receive(message: StoredMessage, signal: AbortSignal): Promise<void> {
