@@ -6,7 +6,7 @@ import { AbsentFetcher } from "../../gateway/resync/fetch-absent.ts";
 import type { AppliedPosition } from "../../gateway/status/applied-exchange.ts";
 import { Unconfirmed } from "../../gateway/status/unconfirmed.ts";
 import { CacheAgent } from "../../site-agent/cache-agent.ts";
-import { rebuildFromLogs, uncommittedVersions } from "./recovery.ts";
+import { rebuildFromLogs, recoverUncommitted } from "./recovery.ts";
 import type { Site } from "./site.ts";
 import { TombstoneRounds } from "./tombstone-rounds.ts";
 
@@ -129,7 +129,7 @@ export class HandledCache {
     await this.#readEarlierEnd();
     const site = this.#site;
     if (site.isLedgerLost) await rebuildFromLogs(site, this, agent);
-    else if (site.wasUnclean) await agent.recover(() => uncommittedVersions(site, this));
+    else await recoverUncommitted(site, this, agent);
   }
 
   #makeAgent(): CacheAgent {

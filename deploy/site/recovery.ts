@@ -1,27 +1,62 @@
 import { LEDGER_PAGE_ROWS } from "../../topology/limits.ts";
 import { decodeBatch } from "../../topology/mutation/batch.ts";
-import { logSubject, type SiteName } from "../../topology/names.ts";
+import { type CacheName, logSubject, type SiteName } from "../../topology/names.ts";
+import { cachesOf } from "../../topology/policy/cache-policy.ts";
 import type { StoredMessage } from "../../topology/ports.ts";
 import type { Key } from "../../topology/version/entry.ts";
 import type { Arrival } from "../../topology/version/join.ts";
 import { arrivalOf } from "../../gateway/receive/receiver.ts";
 import type { CacheAgent } from "../../site-agent/cache-agent.ts";
+import type { Standing } from "../../site-agent/tail/log-head.ts";
 import type { HandledCache } from "./handled-cache.ts";
 import type { Site } from "./site.ts";
 
 /**
- * After an unclean end: the versions that the last run may have applied, or published, without committing them. They lie
- * behind the ledger's last PubAck in the own log, and between position and apply bound in each mirror.
+ * The ledger's note that a cache is still to be recovered after an unclean end, and where the own log stood for the ledger
+ * then: acknowledgements of this run, or a crash before the recovery ended, must not shorten what is looked at.
  */
-export async function uncommittedVersions(
+const recoverFact = (cache: CacheName): string => `recover/${cache}`;
+
+/** Stages that note for every cache; to be called before this run publishes anything. */
+export function noteUncleanEnd({ ports, head, config }: Site): void {
+  const { ledger } = ports;
+  const known = [...ledger.facts("alive/")].map(([name]) => name.slice("alive/".length));
+  for (const cache of new Set([...known, ...cachesOf(config)])) {
+    const fact = recoverFact(cache);
+    if (ledger.fact(fact) === undefined) ledger.setFact(fact, head.standing);
+  }
+}
+
+/** After an unclean end: brings in what the last run did to the cache without committing it. */
+export async function recoverUncommitted(
   site: Site,
   cache: HandledCache,
+  agent: CacheAgent,
+): Promise<void> {
+  const { ledger } = site.ports;
+  const fact = recoverFact(cache.name);
+  const from = ledger.fact(fact) as Standing | undefined;
+  if (from === undefined) return;
+  await agent.recover(() => uncommittedVersions(site, cache, from));
+  ledger.setFact(fact, undefined);
+  await ledger.commit();
+}
+
+/**
+ * The versions that the last run may have applied, or published, without committing them. They lie behind the ledger's last
+ * PubAck in the own log, and between position and apply bound in each mirror.
+ */
+async function uncommittedVersions(
+  site: Site,
+  cache: HandledCache,
+  from: Standing,
 ): Promise<ReadonlyMap<Key, readonly Arrival[]>> {
   const { ports, positions, head, name } = site;
   const window = new Map<Key, Arrival[]>();
   const own = logSubject(name, cache.name);
   const ownEnd = (await ports.log.state())?.lastSeq ?? 0;
-  collect(window, name, 0, await ports.log.window(own, head.lastSeq, ownEnd));
+  const ownSeq = from.incarnation === head.incarnation ? from.lastSeq : 0;
+  collect(window, name, 0, await ports.log.window(own, ownSeq, ownEnd));
   for (const { origin } of cache.receivers) {
     const { seq, bound } = positions.get(origin, cache.name);
     if (bound <= seq) continue;

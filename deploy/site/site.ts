@@ -25,6 +25,7 @@ import { AppliedAnnouncer, listenApplied } from "../../gateway/status/applied-ex
 import { DotReserve } from "../../site-agent/dot-reserve.ts";
 import { LogHead } from "../../site-agent/tail/log-head.ts";
 import { HandledCache } from "./handled-cache.ts";
+import { noteUncleanEnd } from "./recovery.ts";
 import { Journal } from "./journal.ts";
 import type { Merges } from "./merges.ts";
 
@@ -136,6 +137,7 @@ export class Site {
     const { ledger, bus } = this.ports;
     signal.addEventListener("abort", () => this.#ending.abort(signal.reason));
     ledger.setFact(CLEAN_FACT, undefined);
+    if (this.#unclean && !this.head.isNew) noteUncleanEnd(this);
     await ledger.sync();
     const ends = [
       serveFetch(bus, this.name, (cache) => this.caches.get(cache)?.agent),
