@@ -84,7 +84,7 @@ export class NatsServer implements AsyncDisposable {
   /** Starts the server again after `stop` or `kill`, on the same ports and the same store. */
   async run(): Promise<void> {
     const file = join(this.folder, "nats-server.conf");
-    writeFileSync(file, this.#config());
+    writeFileSync(file, natsServerFile(this.#options, this.folder, this.port, this.leafPort));
     const log = join(this.folder, "nats-server.log");
     const name = `nats-server ${this.#options.domain}`;
     const started = ServerProcess.spawn(name, log, await which("nats-server"), ["-c", file]);
@@ -118,35 +118,41 @@ export class NatsServer implements AsyncDisposable {
     await this.stop();
     if (this.#options.folder === undefined) rmSync(this.folder, { recursive: true, force: true });
   }
+}
 
-  #config(): string {
-    const { domain, leafRemotes = [], leafRemote = "", syncInterval = "always" } = this.#options;
-    // A leaf that learns the other server's own URLs would go round a proxy that a test put between them.
-    const remotes = leafRemotes.map(
-      (remote) => `    { ${remoteConfig(remote)}\n      ${leafRemote} }`,
-    );
-    const isolate = this.#options.isolatesLeafs === true ? "isolate_leafnode_interest: true" : "";
-    return `server_name: "${domain}"
-listen: "127.0.0.1:${this.port}"
+/** The configuration file of a server on these ports of 127.0.0.1, with its store below `folder`. */
+export function natsServerFile(
+  options: NatsServerOptions,
+  folder: string,
+  port: number,
+  leafPort: number,
+): string {
+  const { domain, leafRemotes = [], leafRemote = "", syncInterval = "always" } = options;
+  // A leaf that learns the other server's own URLs would go round a proxy that a test put between them.
+  const remotes = leafRemotes.map(
+    (remote) => `    { ${remoteConfig(remote)}\n      ${leafRemote} }`,
+  );
+  const isolate = options.isolatesLeafs === true ? "isolate_leafnode_interest: true" : "";
+  return `server_name: "${domain}"
+listen: "127.0.0.1:${port}"
 ping_interval: "10s"
 jetstream {
-  store_dir: "${join(this.folder, "jetstream")}"
+  store_dir: "${join(folder, "jetstream")}"
   domain: "${domain}"
   sync_interval: ${syncInterval}
-  ${this.#options.jetstream ?? ""}
+  ${options.jetstream ?? ""}
 }
 leafnodes {
-  listen: "127.0.0.1:${this.leafPort}"
-  advertise: "127.0.0.1:${this.leafPort}"
+  listen: "127.0.0.1:${leafPort}"
+  advertise: "127.0.0.1:${leafPort}"
   reconnect: 1
   ${isolate}
   remotes: [
 ${remotes.join("\n")}
   ]
 }
-${this.#options.config ?? ""}
+${options.config ?? ""}
 `;
-  }
 }
 
 function remoteConfig(remote: string | LeafRemote): string {

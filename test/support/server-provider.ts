@@ -4,17 +4,38 @@ import type { InfinispanServerOptions } from "../../deploy/lab/infinispan-server
 import { NatsServer } from "../../deploy/lab/nats-server.ts";
 import type { NatsServerOptions } from "../../deploy/lab/nats-server.ts";
 
-/** Where fixtures get their real servers from, so that a test does not know how they are run. */
-export interface ServerProvider {
-  nats(options: NatsServerOptions): Promise<NatsServer>;
-  infinispan(options: InfinispanServerOptions): Promise<InfinispanServer>;
+/** A real server that runs, however it is run. */
+export interface RunningServer extends AsyncDisposable {
+  readonly port: number;
+  /** Ends it as a crash would. */
+  kill(): Promise<void>;
+  /** Starts it again after `kill`, on the same ports and the same files. */
+  run(): Promise<void>;
 }
 
-/** Processes of this machine. */
-export const servers: ServerProvider = {
-  nats: (options) => NatsServer.start(options),
-  infinispan: (options) => InfinispanServer.start(options),
-};
+/** A nats-server that runs. */
+export interface RunningNats extends RunningServer {
+  readonly url: string;
+  readonly leafUrl: string;
+}
+
+/** An Infinispan server that runs. */
+export interface RunningInfinispan extends RunningServer {
+  /** `host:port` of Hot Rod and REST. */
+  readonly address: string;
+}
+
+/** Where tests get their real servers from, so that they do not know how they are run. */
+export interface ServerProvider {
+  nats(options: NatsServerOptions): Promise<RunningNats>;
+  infinispan(options: InfinispanServerOptions): Promise<RunningInfinispan>;
+}
+
+/** Processes of this machine; tests that send signals or read logs name this provider. */
+export const servers = {
+  nats: (options: NatsServerOptions) => NatsServer.start(options),
+  infinispan: (options: InfinispanServerOptions) => InfinispanServer.start(options),
+} satisfies ServerProvider;
 
 /** How long a shared server may take to start: two Infinispan nodes on a busy machine. */
 const SHARED_START_MS_MAX = 240_000;
