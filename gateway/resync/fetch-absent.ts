@@ -77,7 +77,7 @@ export class AbsentFetcher {
   /** Fetches whenever kicked, until the signal aborts; tries again while a peer cannot be reached. */
   async run(signal: AbortSignal): Promise<void> {
     const { clock, random, logger } = this.#parts;
-    for (let attempt = 0; !signal.aborted; ) {
+    for (let attempt = 0; !signal.aborted;) {
       if (!this.#wanted) await this.#sleep(signal);
       if (signal.aborted) return;
       this.#wanted = false;

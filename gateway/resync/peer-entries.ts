@@ -49,7 +49,17 @@ export function decodeEntries(payload: Uint8Array): readonly PeerEntry[] {
 }
 
 type Flat = Array<string | number | bigint>;
-type Row = [string, number | bigint, number, boolean, string, number, number, number, Uint8Array | null];
+type Row = [
+  string,
+  number | bigint,
+  number,
+  boolean,
+  string,
+  number,
+  number,
+  number,
+  Uint8Array | null,
+];
 
 const contextRow = (context: Context): Flat => [...context].flat();
 
