@@ -54,7 +54,7 @@ function streamToken(site: SiteName): string {
 
 /**
  * A cache's name as one NATS token: letters, digits, `_` and `-` stay, every other UTF-8 byte becomes `=` and two hex
- * digits. Reversible, see {@link unescapeToken}.
+ * digits. No two names share a token.
  */
 export function escapeToken(name: string): string {
   let out = "";
@@ -63,16 +63,4 @@ export function escapeToken(name: string): string {
     out += /[A-Za-z0-9_-]/.test(char) ? char : `=${byte.toString(16).padStart(2, "0")}`;
   }
   return out;
-}
-
-/** The inverse of {@link escapeToken}. */
-export function unescapeToken(token: string): string {
-  const bytes: number[] = [];
-  for (let i = 0; i < token.length; i++) {
-    if (token[i] === "=") {
-      bytes.push(Number.parseInt(token.slice(i + 1, i + 3), 16));
-      i += 2;
-    } else bytes.push(token.charCodeAt(i));
-  }
-  return Buffer.from(bytes).toString("utf8");
 }

@@ -1,35 +1,6 @@
 import { MIRROR_STALL_MS } from "../../topology/limits.ts";
 import type { LogState, MirrorState } from "../../topology/ports.ts";
 
-/** What the origin's log looks like to its own site at start and after a reconnect. */
-export type LogVerdict =
-  | "ok"
-  /** There is no log. */
-  | "missing"
-  /** The log is another one than the ledger knows. */
-  | "recreated"
-  /** The log has lost its end: it is behind what it has confirmed, or what a target has applied. */
-  | "truncated";
-
-/**
- * Judges the own log before anything is published; all but "ok" means a new incarnation on a new stream (design section 5).
- *
- * `known.lastAckSeq` is the ledger's last PubAck, `known.targetsSeqMax` the highest position that any target announced for
- * this incarnation; `known` undefined: the ledger knows no log yet, and any log is fine.
- */
-export function judgeOwnLog(
-  log: LogState | undefined,
-  known:
-    | { readonly created: string; readonly lastAckSeq: number; readonly targetsSeqMax: number }
-    | undefined,
-): LogVerdict {
-  if (log === undefined) return "missing";
-  if (known === undefined) return "ok";
-  if (log.created !== known.created) return "recreated";
-  const confirmed = Math.max(known.lastAckSeq, known.targetsSeqMax);
-  return log.lastSeq < confirmed ? "truncated" : "ok";
-}
-
 /** What a mirror looks like against what its origin announces. */
 export type MirrorVerdict =
   | "ok"

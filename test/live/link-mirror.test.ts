@@ -4,8 +4,9 @@ import { setMaxListeners } from "node:events";
 import { cpSync, renameSync, rmSync } from "node:fs";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { judgeMirror, judgeOwnLog, trimmedPast } from "../../gateway/link/mirror-watch.ts";
+import { judgeMirror, trimmedPast } from "../../gateway/link/mirror-watch.ts";
 import { NatsSiteLog } from "../../gateway/link/site-log.ts";
+import { breakOf } from "../../site-agent/tail/log-head.ts";
 import { ErrorCode } from "../../topology/errors.ts";
 import { MIRROR_READ_RECORDS_MAX } from "../../topology/limits.ts";
 import { logSubject, termSubject } from "../../topology/names.ts";
@@ -254,8 +255,8 @@ describe("a mirror over a leaf link", () => {
     const log = await until("nyc is back", () => sites.nyc.log.state());
     const mirror = await sites.mirrorAtLon.state();
     expect(log.lastSeq).toBe(10);
-    const known = { created: log.created, lastAckSeq: 0, targetsSeqMax: mirror?.lastSeq ?? 0 };
-    expect(judgeOwnLog(log, known)).toBe("truncated");
+    const head = { incarnation: "i", created: log.created, lastSeq: mirror?.lastSeq ?? 0 };
+    expect(breakOf(head, log)).toMatch(/truncated/);
     expect(judgeMirror(mirror, log)).toBe("ahead");
 
     const made = await sites.nyc.log.recreate();

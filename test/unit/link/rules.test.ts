@@ -5,7 +5,6 @@ import { bestOf, offsetOf } from "../../../gateway/link/clock-offset.ts";
 import {
   isStalled,
   judgeMirror,
-  judgeOwnLog,
   progressed,
   trimmedPast,
 } from "../../../gateway/link/mirror-watch.ts";
@@ -78,27 +77,6 @@ const log = (created: string, firstSeq: number, lastSeq: number) => ({
   created,
   firstSeq,
   lastSeq,
-});
-
-describe("the own log", () => {
-  const known = { created: "a", lastAckSeq: 10, targetsSeqMax: 8 };
-
-  it("is fine at or beyond what it confirmed and what targets applied", () => {
-    expect(judgeOwnLog(log("a", 1, 10), known)).toBe("ok");
-    expect(judgeOwnLog(log("a", 9, 12), known)).toBe("ok");
-    expect(judgeOwnLog(log("b", 1, 1), undefined)).toBe("ok");
-  });
-
-  it("was truncated when it is behind either of them", () => {
-    expect(judgeOwnLog(log("a", 1, 9), known)).toBe("truncated");
-    expect(judgeOwnLog(log("a", 1, 10), { ...known, targetsSeqMax: 11 })).toBe("truncated");
-  });
-
-  it("is missing, or another one", () => {
-    expect(judgeOwnLog(undefined, known)).toBe("missing");
-    expect(judgeOwnLog(undefined, undefined)).toBe("missing");
-    expect(judgeOwnLog(log("b", 1, 100), known)).toBe("recreated");
-  });
 });
 
 describe("a mirror", () => {
