@@ -355,6 +355,8 @@ export class CacheAgent implements CacheHands {
     const ended = new AbortController();
     const stop = () => ended.abort();
     signal.addEventListener("abort", stop);
+    // It may have aborted while the listener was registered.
+    if (signal.aborted) stop();
     const onLost = (reason: string): void => {
       lost = reason;
       this.#listener = -1;

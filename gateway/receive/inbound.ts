@@ -155,6 +155,8 @@ export class Inbound {
     const ended = new AbortController();
     const stop = () => ended.abort();
     signal.addEventListener("abort", stop);
+    // It may have aborted while the mirror was made ready.
+    if (signal.aborted) stop();
     this.#restart = stop;
     this.#state = "receiving";
     let failure: unknown;
