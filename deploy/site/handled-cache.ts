@@ -94,6 +94,7 @@ export class HandledCache {
         mode: policy.mode,
         isTarget,
         policyHash: agent?.policyHash ?? "",
+        originPolicyHash: this.#site.heartbeat.last(origin)?.beat.content.policyHashes[this.name],
         mediaType: agent?.isReady === true ? agent.mediaType : undefined,
       }),
       offsetMs: () => this.#site.offsetFrom(origin),

@@ -20,6 +20,8 @@ export interface Receiving {
   /** Whether the policy sends this cache from the origin to this site. */
   readonly isTarget: boolean;
   readonly policyHash: string;
+  /** The origin's conflict policy as its last heartbeat announced it; undefined: none was heard. */
+  readonly originPolicyHash: string | undefined;
   /** undefined until the cache was opened. */
   readonly mediaType: string | undefined;
 }
@@ -37,7 +39,10 @@ export function acceptBatch({ header }: Batch, here: Receiving): Acceptance {
   }
   if (here.mode === "off") return { is: "pass", why: "off" };
   if (!here.isTarget) return { is: "pass", why: "not a target" };
-  if (header.policyHash !== here.policyHash) {
+  // A batch keeps the policy that its author had. What shows depends on the versions alone, so once the origin decides as
+  // this site does, whatever it wrote before may come in.
+  const isAgreed = [header.policyHash, here.originPolicyHash].includes(here.policyHash);
+  if (!isAgreed) {
     return {
       is: "block",
       why: `${here.origin} decides conflicts of ${here.cache} by another policy (${header.policyHash}, here ${here.policyHash})`,
