@@ -1,75 +1,40 @@
 import { assert } from "../topology/errors.ts";
 import { DIRTY_KEYS_MAX, DRAIN_MS_MAX, RETRY_MS_MAX } from "../topology/limits.ts";
 import type { BatchHeader } from "../topology/mutation/batch.ts";
-import type { CacheName, SiteName } from "../topology/names.ts";
-import type { CachePolicy } from "../topology/policy/cache-policy.ts";
 import type {
   ApplyOutcome,
-  CacheConnector,
   CacheHands,
   CacheInfo,
   CacheLedger,
-  Clock,
-  Ledger,
-  Logger,
   PeerEntry,
-  Random,
-  SiteLog,
 } from "../topology/ports.ts";
 import { EMPTY_CONTEXT } from "../topology/version/context.ts";
-import type { Context, Dot, Entry, Key, ValueHash, Versions } from "../topology/version/entry.ts";
-import { type Arrival, joinVersion } from "../topology/version/join.ts";
-import { type MergeRegistry, type Shown, shown } from "../topology/version/show.ts";
+import type { Context, Dot, Entry, Key, ValueHash } from "../topology/version/entry.ts";
+import type { Arrival } from "../topology/version/join.ts";
+import { shown } from "../topology/version/show.ts";
 import { dropsInRound, type TombstoneRound } from "../topology/version/tombstone.ts";
 import { valueHash } from "../topology/version/value-hash.ts";
 import { Applier } from "./apply/applier.ts";
 import { UnknownWrites } from "./apply/unknown-writes.ts";
-import { knownHashes } from "./apply/recovery.ts";
+import { knownHashes, rebuilt, rejoined } from "./apply/recovery.ts";
+import type { CacheAgentParts } from "./cache-agent-parts.ts";
 import { CacheStats } from "./cache-stats.ts";
-import type { DotReserve } from "./dot-reserve.ts";
 import { KeyLocks } from "./key-locks.ts";
 import { LocalChanges } from "./local-changes.ts";
 import { Offers } from "./offers.ts";
 import { isRestarted, judgeAbsences, type AbsenceVerdict } from "./tail/absences.ts";
 import { Capture } from "./tail/capture.ts";
 import { DirtyKeys } from "./tail/dirty-keys.ts";
-import type { LogHead } from "./tail/log-head.ts";
-import { type PublishedBatch, Publisher } from "./tail/publisher.ts";
+import { Publisher } from "./tail/publisher.ts";
 import { keysWith, markMissing, scanCache } from "./tail/repair.ts";
 
 /** Failures in a row after which capture says so: a single timeout is none of anybody's business. */
 const CAPTURE_FAILURES_TOLD = 8;
 
-/** What {@link CacheAgent} needs of its site. */
-export interface CacheAgentParts {
-  readonly site: SiteName;
-  readonly cache: CacheName;
-  readonly policy: CachePolicy;
-  readonly merges: MergeRegistry;
-  readonly connector: CacheConnector;
-  readonly ledger: Ledger;
-  readonly log: SiteLog;
-  readonly head: LogHead;
-  readonly dots: DotReserve;
-  readonly clock: Clock;
-  readonly random: Random;
-  readonly logger: Logger;
-  readonly processId: string;
-  readonly valueBytesMax: number;
-  readonly maxClockSkewMs: number;
-  /** The site's part of each batch's header. */
-  readonly header: () => Pick<BatchHeader, "epoch" | "term" | "offsets">;
-  /** Of the conflict policy: what the peers must have too. */
-  readonly policyHash: string;
-  /** The log acknowledged a batch. */
-  readonly onPublished: (batch: PublishedBatch) => void;
-  readonly onLogBroken: (error: Error) => Promise<void>;
-  /** A key got concurrent versions: once per set of siblings at this site. */
-  readonly onConflict: (key: Key, versions: Versions, shows: Shown) => void;
-  /** A change that cannot be sent. */
-  readonly onUnsendable: (key: Key, bytes: number) => void;
-  /** Keys without a copy here wait to be fetched from the peers. */
-  readonly onAbsentKeys: () => void;
+/** What an unclean end may have left out of the ledger, by key: own versions, and those of the other sites. */
+export interface Uncommitted {
+  readonly published: ReadonlyMap<Key, readonly Arrival[]>;
+  readonly arrivals: ReadonlyMap<Key, readonly Arrival[]>;
 }
 
 /** An interval in which changes may have been missed. */
@@ -252,19 +217,30 @@ export class CacheAgent implements CacheHands {
   /**
    * Opens the cache, for ever if need be; then brings in what an unclean end left in the logs, before anything is captured.
    *
-   * @param window versions that the last run may have applied without committing them, by key, in the order of their logs
+   * @param window versions that the last run may have published, and applied, without committing them, by key, in the order
+   *   of their logs
    */
-  async recover(window: () => Promise<ReadonlyMap<Key, readonly Arrival[]>>): Promise<void> {
-    const arrivals = await window();
-    if (arrivals.size === 0) return;
+  async recover(window: () => Promise<Uncommitted>): Promise<void> {
+    const { published, arrivals } = await window();
+    if (published.size + arrivals.size === 0) return;
+    const { policy, merges, logger, ledger, cache, site } = this.#parts;
     this.#state = "recovering";
-    const { policy, merges, logger } = this.#parts;
+    for (const [key, versions] of published) {
+      const entry = rejoined(this.rows.get(key), this.floor(), versions);
+      if (entry === undefined) continue;
+      this.rows.put(key, entry);
+      const dot = entry.context.get(site) ?? 0n;
+      if (dot > this.lastDot) ledger.setFact(`dot/${cache}`, dot);
+    }
     this.#applier.recovering(
       knownHashes(arrivals, this.rows, policy.conflict, merges, (v) => this.#hash(v)),
     );
     for (const [key, versions] of arrivals) await this.#applier.apply(key, versions);
     this.#applier.recovering(undefined);
-    logger.info({ keys: arrivals.size }, "recovered what the last run may have applied");
+    logger.info(
+      { published: published.size, arrived: arrivals.size },
+      "recovered what the last run may have published and applied",
+    );
   }
 
   /**
@@ -273,16 +249,8 @@ export class CacheAgent implements CacheHands {
    */
   rebuild(key: Key, arrivals: readonly Arrival[]): void {
     this.#isRebuilding = true;
-    const entry = this.rows.get(key);
-    let versions: Versions | undefined = entry;
-    for (const arrival of arrivals) {
-      versions = joinVersion(versions, this.floor(), arrival).versions;
-    }
-    if (versions === undefined) return;
-    const { context, siblings } = versions;
-    const isGone = siblings.every((s) => s.kind === "remove");
-    const presence = isGone ? "tombstone" : "absent";
-    this.rows.put(key, { context, siblings, presence, held: undefined, outboxSeq: 0 });
+    const entry = rebuilt(this.rows.get(key), this.floor(), arrivals);
+    if (entry !== undefined) this.rows.put(key, entry);
   }
 
   /** Runs until the signal aborts: listens, scans, captures; begins anew whenever the listener is lost. */

@@ -6,7 +6,7 @@ import type { StoredMessage } from "../../topology/ports.ts";
 import type { Key } from "../../topology/version/entry.ts";
 import type { Arrival } from "../../topology/version/join.ts";
 import { arrivalOf } from "../../gateway/receive/receiver.ts";
-import type { CacheAgent } from "../../site-agent/cache-agent.ts";
+import type { CacheAgent, Uncommitted } from "../../site-agent/cache-agent.ts";
 import type { Standing } from "../../site-agent/tail/log-head.ts";
 import type { HandledCache } from "./handled-cache.ts";
 import type { Site } from "./site.ts";
@@ -50,21 +50,22 @@ async function uncommittedVersions(
   site: Site,
   cache: HandledCache,
   from: Standing,
-): Promise<ReadonlyMap<Key, readonly Arrival[]>> {
+): Promise<Uncommitted> {
   const { ports, positions, head, name } = site;
-  const window = new Map<Key, Arrival[]>();
+  const published = new Map<Key, Arrival[]>();
+  const arrivals = new Map<Key, Arrival[]>();
   const own = logSubject(name, cache.name);
   const ownEnd = (await ports.log.state())?.lastSeq ?? 0;
   const ownSeq = from.incarnation === head.incarnation ? from.lastSeq : 0;
-  collect(window, name, 0, await ports.log.window(own, ownSeq, ownEnd));
+  collect(published, name, 0, await ports.log.window(own, ownSeq, ownEnd));
   for (const { origin } of cache.receivers) {
     const { seq, bound } = positions.get(origin, cache.name);
     if (bound <= seq) continue;
     const subject = logSubject(origin, cache.name);
     const records = await ports.mirrors.get(origin)?.window(subject, seq, bound);
-    collect(window, origin, site.offsetFrom(origin), records ?? []);
+    collect(arrivals, origin, site.offsetFrom(origin), records ?? []);
   }
-  return window;
+  return { published, arrivals };
 }
 
 /**

@@ -1,7 +1,7 @@
 import type { ConflictPolicy } from "../../topology/policy/conflict.ts";
 import type { CacheLedger } from "../../topology/ports.ts";
 import { EMPTY_CONTEXT } from "../../topology/version/context.ts";
-import type { Key, ValueHash, Versions } from "../../topology/version/entry.ts";
+import type { Context, Entry, Key, ValueHash, Versions } from "../../topology/version/entry.ts";
 import { type Arrival, joinVersion } from "../../topology/version/join.ts";
 import { shown, valuesNeeded, type MergeRegistry } from "../../topology/version/show.ts";
 
@@ -34,4 +34,47 @@ export function knownHashes(
     known.set(key, hashes);
   }
   return known;
+}
+
+/**
+ * The row of a key with this site's own versions that an unclean end left out of the ledger; undefined: it has them. The cache
+ * held each of them when it was captured. What it holds by now was written by one who saw them, so that is captured, if at
+ * all, behind all of them.
+ */
+export function rejoined(
+  entry: Entry | undefined,
+  floor: Context,
+  own: readonly Arrival[],
+): Entry | undefined {
+  let versions: Versions | undefined = entry;
+  let newest: Arrival | undefined;
+  for (const version of own) {
+    const joined = joinVersion(versions, floor, version);
+    versions = joined.versions;
+    if (joined.changed) newest = version;
+  }
+  if (versions === undefined || newest === undefined) return undefined;
+  const { kind, hash, expiresAt, maxIdleMs } = newest;
+  const { context, siblings } = versions;
+  const outboxSeq = entry?.outboxSeq ?? 0;
+  if (kind === "remove") {
+    return { context, siblings, presence: "tombstone", held: undefined, outboxSeq };
+  }
+  const held = { hash, token: undefined, seenBy: 0, expiresAt, maxIdleMs };
+  return { context, siblings, presence: "live", held, outboxSeq };
+}
+
+/** The row of a key in a ledger that was lost, with versions as the logs tell them; a scan learns which the cache holds. */
+export function rebuilt(
+  entry: Entry | undefined,
+  floor: Context,
+  arrivals: readonly Arrival[],
+): Entry | undefined {
+  let versions: Versions | undefined = entry;
+  for (const arrival of arrivals) versions = joinVersion(versions, floor, arrival).versions;
+  if (versions === undefined) return undefined;
+  const { context, siblings } = versions;
+  const isGone = siblings.every((s) => s.kind === "remove");
+  const presence = isGone ? "tombstone" : "absent";
+  return { context, siblings, presence, held: undefined, outboxSeq: 0 };
 }
