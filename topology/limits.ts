@@ -107,6 +107,9 @@ export const CAPTURE_IN_FLIGHT_MAX = 256;
 /** How long a key is read again because its answers do not fit its events, before the whole cache is scanned, ms. */
 export const LAGGING_READ_MS_MAX = 1_000;
 
+/** Keys whose last states are remembered for that long: 20,000 changes a second of one cache; beyond it the oldest go, about 8 MB. */
+export const PAST_STATES_MAX = 20_000;
+
 /** Dirty keys that a cache may gather before it falls into a gap: about 64 MB at 300 bytes a mark (I12). */
 export const DIRTY_KEYS_MAX = 200_000;
 
@@ -184,11 +187,38 @@ export const DEAD_LETTER_MS = 30_000;
 /** Keys in one question for absent ones: a page keeps the local cache busy for a few ms. */
 export const FETCH_KEYS_MAX = 512;
 
+/** Longest pause until keys that no peer had a copy of are asked for again, ms: each time costs a walk through the ledger. */
+export const FETCH_AGAIN_MS_MAX = 30_000;
+
 /** Bytes of values in one answer: NATS's default `max_payload` is 1 MiB, and one value may go over this. */
 export const FETCH_BYTES_MAX = 512 * 1024;
 
 /** How long a peer may take to answer a question for absent keys, ms. */
 export const FETCH_TIMEOUT_MS = 5_000;
+
+/** How long keys that went idle are gathered before the peers are asked about them together, ms: one look at the peer's cache serves all. */
+export const IDLE_GATHER_MS = 1_000;
+
+/** Keys in one question about idle ones: as many as are fetched at once. */
+export const IDLE_KEYS_MAX = 512;
+
+/** How long a peer may take to answer it, ms: it iterates its whole cache, and waits for its turn. */
+export const IDLE_TIMEOUT_MS = 60_000;
+
+/** After an iteration that answered such questions the next one waits this many times as long as it took: a tenth of one server thread. */
+export const IDLE_LOOK_REST_RATIO = 9;
+
+/** How long an idle key waits for peers that do not answer, ms: longer than a restart or an election, shorter than a session's worth. */
+export const IDLE_UNANSWERED_MS_MAX = 5 * 60_000;
+
+/** Idle keys of one cache that wait in memory; those beyond it are found in the ledger later (I12). */
+export const IDLE_WAITING_MAX = 50_000;
+
+/** Touches by Isthmus itself that are remembered, one a key, about 30 MB: one that was forgotten looks like a client's, so its entry lives longer. */
+export const OWN_USES_MAX = 200_000;
+
+/** A use this close to a touch by Isthmus itself is that touch, ms: the nodes of a cluster stamp with their own clocks. */
+export const OWN_USE_TOLERANCE_MS = 1_000;
 
 /** Least `max_payload` of a site's NATS server: the most that NATS advises, so that batches never meet the 1 MiB default. */
 export const NATS_PAYLOAD_BYTES_MIN = 8 * 1024 * 1024;
@@ -219,6 +249,15 @@ export const LEDGER_FREE_BYTES_MIN = 16 * 1024 * 1024;
 
 /** What one row can make the ledger's file grow by, its own bytes aside: a page for each level of a large tree. */
 export const LEDGER_ROW_GROWTH_BYTES = 4 * 4096;
+
+/** So much that is journalled is worth a transaction of LMDB. More would hold up the thread that fills it; with less, rows that soon go are written, and more of the tree than of the rows. */
+export const LEDGER_CHECKPOINT_BYTES = 512 * 1024;
+
+/** Commits wait while more than this is journalled and not yet in LMDB: it is memory, and a start reads it again. About 10,000 changes. */
+export const LEDGER_PENDING_BYTES_MAX = 8 * 1024 * 1024;
+
+/** A file of the ledger's journal ends at this, unless one commit is larger: LMDB mostly contains it before the disk is asked to take it. */
+export const LEDGER_SEGMENT_BYTES = 4 * 1024 * 1024;
 
 /** Longer keys are kept under their hash: LMDB takes 1,978 bytes, and a page should hold several keys. */
 export const LEDGER_KEY_BYTES_MAX = 1024;

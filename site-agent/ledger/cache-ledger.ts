@@ -24,6 +24,8 @@ export class LmdbCacheLedger implements CacheLedger {
   readonly #writer = new RowWriter();
   readonly #outbox: { lastSeq: number; rows: number; bytes: number };
   readonly #outboxMeta: string;
+  /** No row below is left: what was acknowledged need not be stepped over until it is gone from LMDB too. */
+  #outboxFirst = 0;
 
   constructor(store: StagedStore, sites: SiteIds, cacheId: number) {
     this.#store = store;
@@ -107,6 +109,7 @@ export class LmdbCacheLedger implements CacheLedger {
       this.#drop(rowKey);
     }
     for (const rowKey of this.#stagedOutbox()) if (rowKey < beyond) this.#drop(rowKey);
+    this.#outboxFirst = Math.max(this.#outboxFirst, Math.min(seq, this.#outbox.lastSeq) + 1);
     this.#putOutboxMeta();
   }
 
@@ -127,7 +130,7 @@ export class LmdbCacheLedger implements CacheLedger {
 
   /** Committed rows from `seq` on whose removal is not staged. */
   *#committedOutbox(seq: number): Generator<[string, Buffer]> {
-    const from = seqKey(this.#prefix, seq);
+    const from = seqKey(this.#prefix, Math.max(seq, this.#outboxFirst));
     for (const row of this.#store.committed("outbox", from, afterPrefix(this.#prefix))) {
       if (this.#store.staged("outbox", row[0]) !== undefined) yield row;
     }

@@ -2,19 +2,19 @@ import { mkdirSync } from "node:fs";
 import { Packr } from "msgpackr";
 import { assert, ErrorCode, IsthmusError } from "../../topology/errors.ts";
 import type { CacheName, SiteName } from "../../topology/names.ts";
-import type { CacheLedger, Ledger } from "../../topology/ports.ts";
+import type { CacheLedger, Ledger, Logger } from "../../topology/ports.ts";
 import { LmdbCacheLedger } from "./cache-ledger.ts";
 import { NameIds } from "./name-ids.ts";
 import { own, type Owned } from "./owner-socket.ts";
 import { afterPrefix } from "./row-key.ts";
-import { type FreeBytes, StagedStore } from "./staged-store.ts";
+import { StagedStore, type StoreOptions } from "./staged-store.ts";
 
 /**
- * The layout of the ledger's rows.
+ * The layout of the ledger's files.
  *
- * Changelog: 1 (2026-11-21) the first.
+ * Changelog: 1 (2026-11-21) the first. 2 (2026-11-21) a journal before LMDB; rows as before.
  */
-export const LEDGER_FORMAT = 1;
+export const LEDGER_FORMAT = 2;
 
 /** Facts keep Maps, Sets, bigints and plain objects as they are. */
 const packr = new Packr({
@@ -25,7 +25,12 @@ const packr = new Packr({
   copyBuffers: true,
 });
 
-/** The ledger in LMDB. Loses nothing that was committed when its process dies, nothing that was synced at a power cut (I6). */
+/** What a ledger is given by those who watch it or test it. */
+export interface LedgerOptions extends StoreOptions {
+  readonly logger?: Logger;
+}
+
+/** The ledger in LMDB, with a journal before it. Loses nothing that was committed when its process dies, nothing that was synced at a power cut (I6). */
 export class LmdbLedger implements Ledger {
   readonly #owned: Owned;
   readonly #store: StagedStore;
@@ -41,8 +46,7 @@ export class LmdbLedger implements Ledger {
   }
 
   /**
-   * Opens the ledger of `site` in `directory`, or makes it. `pid` is told to a process that finds it open;
-   * `freeBytes` is the file system's unless a test says otherwise.
+   * Opens the ledger of `site` in `directory`, or makes it. `pid` is told to a process that finds it open.
    *
    * @throws IS2020 open in another process, IS2021 written by a newer release, IS2022 another site's.
    */
@@ -50,14 +54,19 @@ export class LmdbLedger implements Ledger {
     directory: string,
     site: SiteName,
     pid: number,
-    freeBytes?: FreeBytes,
+    options: LedgerOptions = {},
   ): Promise<LmdbLedger> {
     mkdirSync(directory, { recursive: true });
     const owned = await own(directory, pid);
     let store: StagedStore | undefined;
     try {
-      store = new StagedStore(directory, freeBytes);
+      store = new StagedStore(directory, options);
       await checkOrigin(store, directory, site);
+      const { lostBytes } = store;
+      if (lostBytes > 0) {
+        const what = "the ledger's last commits had not reached the disk when the machine stopped";
+        options.logger?.warn({ directory, lostBytes }, what);
+      }
       return new LmdbLedger(owned, store);
     } catch (error) {
       await store?.close();
@@ -121,15 +130,7 @@ function factKey(name: string): string {
 }
 
 async function checkOrigin(store: StagedStore, directory: string, site: SiteName): Promise<void> {
-  const format = store.get("meta", "format")?.readUInt32BE();
-  if (format === undefined) {
-    const bytes = Buffer.alloc(4);
-    bytes.writeUInt32BE(LEDGER_FORMAT);
-    store.put("meta", "format", bytes);
-    store.put("meta", "origin", Buffer.from(site, "utf8"));
-    await store.sync();
-    return;
-  }
+  const format = store.get("meta", "format")?.readUInt32BE() ?? 0;
   if (format > LEDGER_FORMAT) {
     throw new IsthmusError(
       ErrorCode.LedgerNewer,
@@ -137,7 +138,7 @@ async function checkOrigin(store: StagedStore, directory: string, site: SiteName
       { hint: "Run the release that wrote it, or start from an empty directory." },
     );
   }
-  const owner = store.get("meta", "origin")?.toString("utf8");
+  const owner = store.get("meta", "origin")?.toString("utf8") ?? site;
   if (owner !== site) {
     throw new IsthmusError(
       ErrorCode.LedgerOtherSite,
@@ -145,4 +146,10 @@ async function checkOrigin(store: StagedStore, directory: string, site: SiteName
       { hint: "Give each site a directory of its own." },
     );
   }
+  if (format === LEDGER_FORMAT) return;
+  const bytes = Buffer.alloc(4);
+  bytes.writeUInt32BE(LEDGER_FORMAT);
+  store.put("meta", "format", bytes);
+  store.put("meta", "origin", Buffer.from(site, "utf8"));
+  await store.sync();
 }

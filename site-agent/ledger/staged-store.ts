@@ -1,28 +1,15 @@
 import { mkdirSync, statfsSync } from "node:fs";
-import { type Database, open, type RootDatabase } from "lmdb";
 import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
 import {
+  LEDGER_CHECKPOINT_BYTES,
   LEDGER_FREE_BYTES_MIN,
-  LEDGER_MAP_BYTES,
+  LEDGER_PENDING_BYTES_MAX,
   LEDGER_ROW_GROWTH_BYTES,
+  LEDGER_SEGMENT_BYTES,
 } from "../../topology/limits.ts";
-
-/** The tables of the ledger's file. */
-export const TABLES = ["meta", "facts", "entries", "outbox"] as const;
-export type Table = (typeof TABLES)[number];
-
-/** What one transaction writes: per table, row key (latin1) to its bytes, or to undefined if it goes. */
-class Generation {
-  readonly tables: Record<Table, Map<string, Buffer | undefined>> = {
-    meta: new Map(),
-    facts: new Map(),
-    entries: new Map(),
-    outbox: new Map(),
-  };
-  readonly done = deferred();
-  size = 0;
-  bytes = 0;
-}
+import { Generation, over, type Table } from "./generation.ts";
+import { Journal } from "./journal.ts";
+import { LmdbTables } from "./lmdb-tables.ts";
 
 /** How many bytes are free where `path` is. */
 export type FreeBytes = (path: string) => number;
@@ -31,6 +18,16 @@ const freeOnDisk: FreeBytes = (path) => {
   const { bavail, bsize } = statfsSync(path);
   return bavail * bsize;
 };
+
+/** What a test sets of a store; the defaults are the file system's word and the limits. */
+export interface StoreOptions {
+  readonly freeBytes?: FreeBytes | undefined;
+  /** Awaited before each transaction of LMDB: says when it happens. */
+  readonly beforeCheckpoint?: () => Promise<void>;
+  readonly checkpointBytes?: number;
+  readonly pendingBytesMax?: number;
+  readonly segmentBytes?: number;
+}
 
 interface Deferred {
   readonly promise: Promise<void>;
@@ -45,193 +42,236 @@ function deferred(): Deferred {
     resolve = onDone;
     reject = onFailure;
   });
+  // Whoever staged may not wait; the failure is kept and meets the next one who does.
+  promise.catch(() => {});
   return { promise, resolve, reject };
 }
 
-type Rows = Database<Buffer, Buffer>;
-
 /**
- * LMDB with changes staged in memory: what was staged in one synchronous run, and what gathers while a transaction runs, is
- * the next transaction. Reads see what is staged.
- *
- * LMDB flushes each transaction before it says that it is committed (measured: with `overlappingSync` one `fdatasync` a
- * transaction), and marks the last flushed state: after a power cut (another boot id) the file opens in that state, never in
- * one between. Without that option, `noSync` alone would commit ten times as fast, but a power cut could then leave a file
- * whose root names pages that were never written. The price is paid once for all that gathered meanwhile.
+ * Tables with changes staged in memory. What was staged in one turn of the event loop is one generation, and is committed once it
+ * is a record of the journal. A **checkpoint** brings LMDB up to date: one transaction for all generations since the last,
+ * once they are worth one. So nobody waits for LMDB's flushes, and an outbox row that was acknowledged meanwhile never gets
+ * there. Reads see four layers, the upper first: staged, waiting for a checkpoint, in one that runs, LMDB.
  */
 export class StagedStore {
-  readonly #root: RootDatabase<Buffer, Buffer>;
-  readonly #tables: Record<Table, Rows>;
-  #staged = new Generation();
-  #committing: Generation | undefined;
-  #begin: Promise<void> | undefined;
-  #broken: IsthmusError | undefined;
   readonly #path: string;
   readonly #freeBytes: FreeBytes;
+  readonly #beforeCheckpoint: (() => Promise<void>) | undefined;
+  readonly #checkpointBytes: number;
+  readonly #pendingBytesMax: number;
+  readonly #tables: LmdbTables;
+  readonly #journal: Journal;
+  #staged = new Generation();
+  #committed = deferred();
+  #isCommitting = false;
+  #waiting: Generation;
+  #writing: Generation | undefined;
+  #checkpoint: Promise<void> | undefined;
+  /** Someone waits for the next checkpoint. */
+  #isUrgent = false;
+  #broken: IsthmusError | undefined;
 
-  /** Opens or makes the file in directory `path`. */
-  constructor(path: string, freeBytes: FreeBytes = freeOnDisk) {
+  /** Opens or makes the files in directory `path`. @throws IS2021 written by a newer release. */
+  constructor(path: string, options: StoreOptions = {}) {
     mkdirSync(path, { recursive: true });
     this.#path = path;
-    this.#freeBytes = freeBytes;
-    this.#root = open<Buffer, Buffer>({
-      path,
-      noSubdir: false,
-      overlappingSync: true,
-      // Turn batching would make promises of its own, whose rejections nobody could handle. The store batches itself.
-      eventTurnBatching: false,
-      mapSize: LEDGER_MAP_BYTES,
-      maxDbs: TABLES.length,
-      keyEncoding: "binary",
-      encoding: "binary",
-    });
-    const table = (name: Table): Rows =>
-      this.#root.openDB<Buffer, Buffer>({ name, keyEncoding: "binary", encoding: "binary" });
-    this.#tables = {
-      meta: table("meta"),
-      facts: table("facts"),
-      entries: table("entries"),
-      outbox: table("outbox"),
-    };
+    this.#freeBytes = options.freeBytes ?? freeOnDisk;
+    this.#beforeCheckpoint = options.beforeCheckpoint;
+    this.#checkpointBytes = options.checkpointBytes ?? LEDGER_CHECKPOINT_BYTES;
+    this.#pendingBytesMax = options.pendingBytesMax ?? LEDGER_PENDING_BYTES_MAX;
+    const segmentBytes = options.segmentBytes ?? LEDGER_SEGMENT_BYTES;
+    this.#tables = new LmdbTables(path);
+    try {
+      this.#journal = new Journal(path, this.#tables.contained(), segmentBytes);
+    } catch (error) {
+      void this.#tables.close();
+      throw error;
+    }
+    this.#waiting = this.#journal.replayed;
+  }
+
+  /** Bytes of the journal that were no whole record at the opening: commits that a power cut took. */
+  get lostBytes(): number {
+    return this.#journal.lostBytes;
   }
 
   get(table: Table, key: string): Buffer | undefined {
-    const staged = this.staged(table, key);
-    return staged === "none" ? this.#tables[table].get(Buffer.from(key, "latin1")) : staged;
+    for (const generation of [this.#staged, this.#waiting, this.#writing]) {
+      if (generation?.has(table, key)) return generation.get(table, key);
+    }
+    return this.#tables.get(table, key);
   }
 
   /** What is staged of a row, undefined if its removal is; `none` if nothing is staged of it. */
   staged(table: Table, key: string): Buffer | undefined | "none" {
-    for (const generation of [this.#staged, this.#committing]) {
-      const rows = generation?.tables[table];
-      if (rows?.has(key)) return rows.get(key);
-    }
-    return "none";
+    return this.#staged.has(table, key) ? this.#staged.get(table, key) : "none";
   }
 
   /** The keys staged in a table, in no order, removals included. */
-  stagedKeys(table: Table): Set<string> {
-    const keys = new Set(this.#committing?.tables[table].keys());
-    for (const key of this.#staged.tables[table].keys()) keys.add(key);
-    return keys;
+  *stagedKeys(table: Table): Generator<string> {
+    for (const [key] of this.#staged.changes(table)) yield key;
   }
 
   /** Stages a row, or with undefined its removal. @throws IS2023 once a commit has failed. */
   put(table: Table, key: string, row: Buffer | undefined): void {
     if (this.#broken) throw this.#broken;
-    this.#staged.tables[table].set(key, row);
-    this.#staged.size++;
-    this.#staged.bytes += row?.length ?? 0;
-    this.#start();
+    this.#staged.set(table, key, row);
+    if (this.#isCommitting) return;
+    this.#isCommitting = true;
+    // After the present turn, so that all that its callbacks stage shares one record.
+    setImmediate(() => this.#commitStaged());
   }
 
   /** The committed rows with `from <= key < before`, in the order of their bytes. */
   *committed(table: Table, from: string, before: string): Generator<[string, Buffer]> {
-    const range = { start: Buffer.from(from, "latin1"), end: Buffer.from(before, "latin1") };
-    for (const { key, value } of this.#tables[table].getRange(range)) {
-      yield [Buffer.from(key).toString("latin1"), value];
-    }
+    const range = [table, from, before] as const;
+    let rows = over(this.#writing?.range(...range) ?? [], this.#tables.range(...range));
+    if (this.#waiting.size > 0) rows = over(this.#waiting.range(...range), rows);
+    for (const [key, row] of rows) if (row) yield [key, row];
   }
 
   /** Resolves when all that is staged now is committed. @throws IS2023 (rejects) */
   async commit(): Promise<void> {
     if (this.#broken) throw this.#broken;
-    if (this.#staged.size > 0) await this.#staged.done.promise;
-    else await this.#committing?.done.promise;
+    if (this.#isCommitting) await this.#committed.promise;
   }
 
   /** As {@link commit}, and on disk. */
   async sync(): Promise<void> {
     await this.commit();
-    // Typed by hand: the package's types leave `sync` out.
-    const root = this.#root as unknown as { sync(done: (error?: Error) => void): void };
-    await new Promise<void>((resolve, reject) => {
-      root.sync((error) => (error ? reject(this.#break(error)) : resolve()));
-    });
-  }
-
-  async close(): Promise<void> {
     try {
-      if (!this.#broken) await this.sync();
+      await this.#journal.sync();
+    } catch (error) {
+      throw this.#break(error);
+    }
+  }
+
+  /** Commits, brings LMDB up to date, and lets go of the files. @throws IS2023 (rejects) if that is what breaks it */
+  async close(): Promise<void> {
+    const wasBroken = this.#broken !== undefined;
+    try {
+      if (!wasBroken) await this.commit();
     } finally {
-      await this.#root.close();
+      await this.#drain();
+      if (!this.#broken) await this.#tables.flush().catch((error: unknown) => this.#break(error));
+      await this.#tables.close();
+      await this.#journal.close(this.#broken === undefined);
     }
+    if (this.#broken && !wasBroken) throw this.#broken;
   }
 
-  #start(): void {
-    if (this.#committing || this.#begin) return;
-    // After the present synchronous run, so that nothing of it is left for a second transaction.
-    this.#begin = Promise.resolve().then(() => {
-      this.#begin = undefined;
-      return this.#run();
-    });
+  #commitStaged(): void {
+    if (!this.#isCommitting) return;
+    if (this.#mustWait()) {
+      // The checkpoint calls again.
+      this.#startCheckpoint(true);
+      return;
+    }
+    const [generation, committed] = [this.#staged, this.#committed];
+    try {
+      if (this.#pending.size === 0) this.#checkRoom(generation);
+      if (generation.size > 0) this.#journal.append(generation);
+    } catch (error) {
+      this.#break(error);
+      return;
+    }
+    this.#staged = new Generation();
+    this.#committed = deferred();
+    this.#isCommitting = false;
+    if (this.#waiting.size === 0) this.#waiting = generation;
+    else this.#waiting.add(generation);
+    committed.resolve();
+    this.#startCheckpoint(false);
   }
 
-  /** Runs transactions until nothing is staged. Never rejects. */
-  async #run(): Promise<void> {
-    while (this.#staged.size > 0 && !this.#broken) {
-      const generation = this.#staged;
-      this.#committing = generation;
-      this.#staged = new Generation();
-      // Whoever staged may not wait; the failure is kept and meets the next one who does.
-      generation.done.promise.catch(() => {});
-      try {
+  /** What is committed and not yet in LMDB. */
+  get #pending(): Size {
+    return sum(this.#waiting, this.#writing);
+  }
+
+  /** Whether what is staged must wait for a checkpoint: what is ahead of it takes the memory, or the disk's room. */
+  #mustWait(): boolean {
+    const pending = this.#pending;
+    if (pending.size === 0) return false;
+    if (pending.bytes >= this.#pendingBytesMax) return true;
+    return this.#freeBytes(this.#path) < roomFor(sum(this.#staged, pending));
+  }
+
+  #startCheckpoint(isUrgent: boolean): void {
+    this.#isUrgent ||= isUrgent;
+    if (this.#isCheckpointDue()) this.#checkpoint ??= this.#runCheckpoints();
+  }
+
+  #isCheckpointDue(): boolean {
+    if (this.#broken || this.#waiting.size === 0) return false;
+    return this.#isUrgent || this.#waiting.bytes >= this.#checkpointBytes;
+  }
+
+  /** Runs checkpoints until none is due. Never rejects. */
+  async #runCheckpoints(): Promise<void> {
+    try {
+      while (this.#isCheckpointDue()) {
+        this.#isUrgent = false;
+        await this.#beforeCheckpoint?.();
+        const [generation, { seq }] = [this.#waiting, this.#journal];
         this.#checkRoom(generation);
-        await this.#root.batch(() => this.#write(generation));
-        this.#root.resetReadTxn();
-        this.#committing = undefined;
-        generation.done.resolve();
-      } catch (error) {
-        const broken = this.#break(await causeOf(error));
-        for (const lost of [generation, this.#staged]) {
-          lost.done.promise.catch(() => {});
-          lost.done.reject(broken);
+        this.#writing = generation;
+        this.#waiting = new Generation();
+        await this.#tables.write(generation, seq);
+        this.#writing = undefined;
+        if (this.#journal.hasBehind(seq)) {
+          await this.#tables.flush();
+          await this.#journal.dropBehind(seq);
         }
-        this.#committing = undefined;
-        this.#staged = new Generation();
+        if (this.#isCommitting) this.#commitStaged();
       }
+    } catch (error) {
+      this.#break(error);
+    } finally {
+      this.#checkpoint = undefined;
     }
+  }
+
+  /** Brings LMDB up to date, or breaks. Never rejects. */
+  async #drain(): Promise<void> {
+    do {
+      this.#startCheckpoint(true);
+      await this.#checkpoint;
+    } while (this.#checkpoint || (this.#waiting.size > 0 && !this.#broken));
   }
 
   /**
-   * Refuses a transaction before the disk is full: LMDB 3.5.6 writes a failed write's message beyond its buffer, which ends
-   * the process. What was committed is safe then too, but nobody was told why.
+   * Refuses to write before the disk is full: LMDB 3.5.6 writes a failed write's message beyond its buffer, which ends the
+   * process. What was committed is safe then too, but nobody was told why.
    */
   #checkRoom(generation: Generation): void {
-    const wanted =
-      LEDGER_FREE_BYTES_MIN + generation.size * LEDGER_ROW_GROWTH_BYTES + generation.bytes;
+    const wanted = roomFor(generation);
     const free = this.#freeBytes(this.#path);
     if (free < wanted) throw new Error(`${free} bytes are free, ${wanted} are wanted`);
   }
 
-  #write(generation: Generation): void {
-    for (const table of TABLES) {
-      const rows = this.#tables[table];
-      for (const [key, row] of generation.tables[table]) {
-        const bytes = Buffer.from(key, "latin1");
-        if (row) void rows.put(bytes, row);
-        else void rows.remove(bytes);
-      }
-    }
-  }
-
+  /** From here on all is refused; what is staged counts for nothing, what is committed stays readable. */
   #break(cause: unknown): IsthmusError {
     this.#broken ??= new IsthmusError(
       ErrorCode.LedgerBroken,
       `the ledger in ${this.#path} could not be written: ${cause instanceof Error ? cause.message : String(cause)}`,
       { cause, hint: "Make room or mend the disk, then restart." },
     );
+    this.#committed.reject(this.#broken);
+    this.#staged = new Generation();
+    this.#committed = deferred();
+    this.#isCommitting = false;
     return this.#broken;
   }
 }
 
-/** LMDB's rejection says only "Commit failed"; what failed is behind a promise in it. */
-async function causeOf(error: unknown): Promise<unknown> {
-  const { commitError } = error as { commitError?: Promise<unknown> };
-  try {
-    await commitError;
-    return error;
-  } catch (cause) {
-    return cause;
-  }
-}
+type Size = Pick<Generation, "size" | "bytes">;
+
+const sum = (a: Size, b: Size | undefined): Size => ({
+  size: a.size + (b?.size ?? 0),
+  bytes: a.bytes + (b?.bytes ?? 0),
+});
+
+/** Bytes that must be free to write this to the journal and to LMDB. */
+const roomFor = ({ size, bytes }: Size): number =>
+  LEDGER_FREE_BYTES_MIN + size * LEDGER_ROW_GROWTH_BYTES + 2 * bytes;

@@ -21,7 +21,7 @@ afterEach(async () => {
 });
 
 async function opened(site = "nyc", freeBytes?: () => number): Promise<LmdbLedger> {
-  const ledger = await LmdbLedger.open(directory, site, process.pid, freeBytes);
+  const ledger = await LmdbLedger.open(directory, site, process.pid, { freeBytes });
   open.push(ledger);
   return ledger;
 }
@@ -307,7 +307,7 @@ describe("opening a ledger", () => {
     await store.close();
     const { code, message } = await failure(opened());
     expect(code).toBe(ErrorCode.LedgerNewer);
-    expect(message).toMatch(/format 9.*up to 1/);
+    expect(message).toMatch(/format 9.*up to 2/);
     // The refusal let go of it.
     expect((await failure(opened())).code).toBe(ErrorCode.LedgerNewer);
   });
