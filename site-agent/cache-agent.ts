@@ -420,12 +420,14 @@ export class CacheAgent implements CacheHands {
   }
 
   #block(error: unknown): void {
-    const isNew = this.#problem === undefined;
+    const { code } = error as { code?: unknown };
+    // Once a cause, not once a try: it may last for hours.
+    const isNew = (this.#problem as { code?: unknown } | undefined)?.code !== code;
+    const isFirst = this.#problem === undefined;
     this.#state = "blocked";
     this.#problem = error;
     if (this.#gap === undefined) this.openGap("the cache could not be reached");
-    if (isNew) {
-      const code = (error as { code?: unknown }).code;
+    if (isNew || isFirst) {
       this.#parts.logger.error({ err: error, code }, "cache blocked, tried again until it works");
     }
   }

@@ -65,13 +65,16 @@ function targetOf(
   const sent = unconfirmed.atRisk();
   const outbox = cache.agent?.rows.outboxSize();
   const applied = site.heartbeat.last(target)?.beat.content.applied[site.name]?.[cache.name];
-  const isOurs = applied !== undefined && applied.incarnation === site.head.incarnation;
-  const confirmedSeq = isOurs ? Math.max(applied.seq, unconfirmed.confirmedSeq) : null;
+  const { incarnation } = site.head;
+  // Two ways lead here, at most once each: what came first counts.
+  const byBeat = applied?.incarnation === incarnation ? applied.seq : 0;
+  const confirmed = Math.max(byBeat, unconfirmed.confirmedSeq(incarnation));
+  const confirmedSeq = confirmed === 0 ? null : confirmed;
   const { earlierEnd } = cache;
   // A log that was made anew since then holds nothing of it; the peers have a gap that says so.
   const isAtLeast =
     earlierEnd === undefined ||
-    (earlierEnd.incarnation === site.head.incarnation && (confirmedSeq ?? 0) < earlierEnd.seq);
+    (earlierEnd.incarnation === incarnation && confirmed < earlierEnd.seq);
   const oldest = Math.min(
     sent.oldestAt ?? Number.POSITIVE_INFINITY,
     outbox?.oldestAtMs ?? Number.POSITIVE_INFINITY,

@@ -27,9 +27,9 @@ export class Unconfirmed {
   /** Highest sequence that the target confirmed in the present incarnation. */
   #confirmedSeq = 0;
 
-  /** The highest sequence that the target confirmed in the present incarnation; 0: none yet. */
-  get confirmedSeq(): number {
-    return this.#confirmedSeq;
+  /** The highest sequence of an incarnation that the target confirmed; 0: none yet. */
+  confirmedSeq(incarnation: string): number {
+    return incarnation === this.#incarnation ? this.#confirmedSeq : 0;
   }
 
   /** The log acknowledged a batch. */
