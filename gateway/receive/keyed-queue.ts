@@ -9,6 +9,9 @@ export class KeyedQueue<T> {
   readonly #keysMax: number;
   readonly #itemsMax: number;
   readonly #waiting = new Map<Key, T[]>();
+  /** Keys that wait and that nobody works on, oldest first from `#first` on. */
+  #ready: Key[] = [];
+  #first = 0;
   readonly #running = new Set<Key>();
   #items = 0;
   #wakeups: Array<() => void> = [];
@@ -38,7 +41,10 @@ export class KeyedQueue<T> {
     this.#items += 1;
     const waiting = this.#waiting.get(key);
     if (waiting !== undefined) waiting.push(item);
-    else this.#waiting.set(key, [item]);
+    else {
+      this.#waiting.set(key, [item]);
+      if (!this.#running.has(key)) this.#ready.push(key);
+    }
     this.#start();
   }
 
@@ -57,19 +63,23 @@ export class KeyedQueue<T> {
   }
 
   #start(): void {
-    if (this.#running.size >= this.#keysMax) return;
-    for (const [key, items] of this.#waiting) {
-      if (this.#running.has(key)) continue;
+    while (this.#running.size < this.#keysMax && this.#first < this.#ready.length) {
+      const key = this.#ready[this.#first++] as Key;
+      const items = this.#waiting.get(key) ?? [];
       this.#waiting.delete(key);
       this.#running.add(key);
       void this.#runOne(key, items);
-      if (this.#running.size >= this.#keysMax) return;
+    }
+    if (this.#first === this.#ready.length) {
+      this.#ready = [];
+      this.#first = 0;
     }
   }
 
   async #runOne(key: Key, items: readonly T[]): Promise<void> {
     await this.#work(key, items);
     this.#running.delete(key);
+    if (this.#waiting.has(key)) this.#ready.push(key);
     this.#items -= items.length;
     const wakeups = this.#wakeups;
     this.#wakeups = [];

@@ -12,6 +12,7 @@ import type { CacheStats } from "../cache-stats.ts";
 import type { DotReserve } from "../dot-reserve.ts";
 import type { KeyLocks } from "../key-locks.ts";
 import type { UnknownWrites } from "../apply/unknown-writes.ts";
+import type { PastStates } from "../past-states.ts";
 import type { LocalChanges } from "../local-changes.ts";
 import type { DirtyKeys, Mark } from "./dirty-keys.ts";
 import { isEchoEvent, judge, type Verdict } from "./judge.ts";
@@ -31,6 +32,7 @@ export interface CaptureParts {
   readonly expirySlackMs: number;
   readonly invalidate: boolean;
   readonly unknownWrites: UnknownWrites;
+  readonly past: PastStates;
   /** A write of ours without an answer was done after all: the key's row says so now, and is to be settled. */
   readonly onStray: (key: Key, entry: Entry | undefined, read: Read) => void;
   /** Number of the listener that is registered now. */
@@ -49,7 +51,6 @@ export interface CaptureParts {
  */
 export class Capture {
   readonly #parts: CaptureParts;
-  readonly #inFlight = new Set<Key>();
   #running = false;
   /** Keys that wait for their next read, each with its mark. */
   readonly #deferred = new Map<Key, { readonly mark: Mark; readonly cancel: () => void }>();
@@ -62,7 +63,7 @@ export class Capture {
 
   /** Keys that are dirty, being read or waiting for their next read. */
   get pending(): number {
-    return this.#parts.dirty.size + this.#inFlight.size + this.#deferred.size;
+    return this.#parts.dirty.size + this.#parts.dirty.held + this.#deferred.size;
   }
 
   /** Starts or goes on capturing; marks gather meanwhile. */
@@ -74,7 +75,7 @@ export class Capture {
   /** Takes no further key; resolves when what is in flight has ended. */
   async stop(): Promise<void> {
     this.#running = false;
-    while (this.#inFlight.size > 0) {
+    while (this.#parts.dirty.held > 0) {
       await new Promise<void>((resolve) => this.#idle.push(resolve));
     }
   }
@@ -124,20 +125,19 @@ export class Capture {
       entry?.held?.token === event.token &&
       entry.held.seenBy === listener() &&
       dirty.peek(event.key) === undefined &&
-      !this.#inFlight.has(event.key)
+      !dirty.isHeld(event.key)
     );
   }
 
   #pump(): void {
     const { dirty } = this.#parts;
-    while (this.#running && this.#inFlight.size < CAPTURE_IN_FLIGHT_MAX) {
-      const next = dirty.takeNext((key) => this.#inFlight.has(key));
+    while (this.#running && dirty.held < CAPTURE_IN_FLIGHT_MAX) {
+      const next = dirty.takeNext();
       if (next === undefined) break;
       const [key, mark] = next;
-      this.#inFlight.add(key);
       void this.#captureOne(key, mark);
     }
-    if (this.#inFlight.size === 0 || this.pending === 0) {
+    if (this.#parts.dirty.held === 0 || this.pending === 0) {
       const idle = this.#idle;
       this.#idle = [];
       for (const wake of idle) wake();
@@ -155,7 +155,7 @@ export class Capture {
       onFailure(error, this.#failures);
       this.#defer(key, mark, Math.min(2 ** Math.min(this.#failures, 10), 1_000));
     } finally {
-      this.#inFlight.delete(key);
+      this.#parts.dirty.release(key);
       this.#pump();
     }
   }
@@ -188,6 +188,7 @@ export class Capture {
       this.#parts.onStray(key, entry, read);
       return;
     }
+    if (isChange || verdict.is === "expired") this.#parts.past.replaced(key, entry?.held);
     if (await this.#settle(key, mark, entry, [verdict, read])) await ledger.commit();
   }
 
@@ -204,6 +205,7 @@ export class Capture {
       listener: listener(),
       expirySlackMs,
       invalidate,
+      isPast: this.#parts.past.has(key, state, read.hash),
     });
     return [verdict, read];
   }

@@ -23,6 +23,10 @@ export interface Mark {
  */
 export class DirtyKeys {
   readonly #marks = new Map<Key, Mark>();
+  /** Keys with a mark that nobody holds, oldest first from `#first` on; one whose mark is gone is passed over. */
+  #queue: Key[] = [];
+  #first = 0;
+  readonly #held = new Set<Key>();
   readonly #bound: number;
   readonly #waiting = new Map<Key, (mark: Mark) => void>();
 
@@ -85,14 +89,34 @@ export class DirtyKeys {
     return this.#marks.get(key);
   }
 
-  /** Takes the oldest key that `busy` does not hold. */
-  takeNext(busy: (key: Key) => boolean): [Key, Mark] | undefined {
-    for (const [key, mark] of this.#marks) {
-      if (busy(key)) continue;
+  /** Keys that were taken by {@link takeNext} and not released. */
+  get held(): number {
+    return this.#held.size;
+  }
+
+  isHeld(key: Key): boolean {
+    return this.#held.has(key);
+  }
+
+  /** Takes the oldest mark whose key nobody holds, and holds the key until {@link release}. */
+  takeNext(): [Key, Mark] | undefined {
+    while (this.#first < this.#queue.length) {
+      const key = this.#queue[this.#first++] as Key;
+      const mark = this.#marks.get(key);
+      if (mark === undefined || this.#held.has(key)) continue;
       this.#marks.delete(key);
+      this.#held.add(key);
       return [key, mark];
     }
+    this.#queue = [];
+    this.#first = 0;
     return undefined;
+  }
+
+  /** Gives a held key back: a mark that came meanwhile can be taken. */
+  release(key: Key): void {
+    this.#held.delete(key);
+    if (this.#marks.has(key)) this.#enqueue(key);
   }
 
   /** Calls `onMark` at the next mark of `key`; the returned function stops waiting. */
@@ -105,16 +129,29 @@ export class DirtyKeys {
 
   clear(): void {
     this.#marks.clear();
+    this.#queue = [];
+    this.#first = 0;
   }
 
   #set(key: Key, mark: Mark): boolean {
-    if (this.#marks.size >= this.#bound && !this.#marks.has(key)) return false;
+    const isNew = !this.#marks.has(key);
+    if (isNew && this.#marks.size >= this.#bound) return false;
     this.#marks.set(key, mark);
+    if (isNew && !this.#held.has(key)) this.#enqueue(key);
     const waiting = this.#waiting.get(key);
     if (waiting !== undefined) {
       this.#waiting.delete(key);
       waiting(mark);
     }
     return true;
+  }
+
+  #enqueue(key: Key): void {
+    // What was taken is cut off now and then, so that the array does not grow with the time that keys wait in turn.
+    if (this.#first > 1_024 && this.#first * 2 > this.#queue.length) {
+      this.#queue = this.#queue.slice(this.#first);
+      this.#first = 0;
+    }
+    this.#queue.push(key);
   }
 }
