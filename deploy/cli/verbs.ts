@@ -9,7 +9,16 @@ import { status } from "./status.ts";
 import type { Verb } from "./verb.ts";
 
 /** Every verb of this version, in the order of help. */
-export const verbs: readonly Verb[] = [demo, run, status, check, caches, natsConfig, lab, completion];
+export const verbs: readonly Verb[] = [
+  demo,
+  run,
+  status,
+  check,
+  caches,
+  natsConfig,
+  lab,
+  completion,
+];
 
 /** Verbs of the interface that this version does not have: named plainly when asked for, and not in help. */
 export const plannedVerbs: readonly string[] = [
