@@ -27,11 +27,7 @@ export function planWrite(
   options: { now: number; invalidate: boolean; mergedHash: ValueHash | undefined },
 ): Plan {
   const held = entry?.presence === "live" ? entry.held : undefined;
-  if (options.invalidate) {
-    return held === undefined
-      ? { write: "none", presence: "absent" }
-      : { write: "remove", presence: "absent" };
-  }
+  if (options.invalidate) return withoutCopy(entry);
   const wanted = wantedOf(shows, options);
   if (wanted === undefined) {
     return held === undefined
@@ -44,6 +40,12 @@ export function planWrite(
     held.expiresAt === wanted.expiresAt &&
     held.maxIdleMs === wanted.maxIdleMs;
   return isHeld ? { write: "none", presence: "live" } : { write: "put", wanted };
+}
+
+/** How a key comes to have no copy here, with its versions known. */
+export function withoutCopy(entry: Entry | undefined): Plan {
+  const isHeld = entry?.presence === "live" && entry.held !== undefined;
+  return { write: isHeld ? "remove" : "none", presence: "absent" };
 }
 
 function wantedOf(
