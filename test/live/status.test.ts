@@ -86,15 +86,24 @@ class Running implements AsyncDisposable {
     const link = await CuttableProxy.start(nyc.leafPort);
     const lon = await NatsServer.start({ domain: "lon", leafRemotes: [link.url] });
     const running = new Running(link, { nyc, lon }, await makePorts());
-    for (const site of SITES)
-      await running.children[site].until("ready", async () => {
-        return (await running.get(site, "/health/ready")).ok;
-      });
+    try {
+      await Promise.all(SITES.map((site) => running.untilReady(site)));
+    } catch (error) {
+      await running[Symbol.asyncDispose]();
+      throw error;
+    }
     return running;
   }
 
   get urls(): Record<Name, string> {
     return { nyc: this.servers.nyc.url, lon: this.servers.lon.url };
+  }
+
+  async untilReady(site: Name): Promise<void> {
+    await this.children[site].until(
+      "ready",
+      async () => (await this.get(site, "/health/ready")).ok,
+    );
   }
 
   write(name: string, options: Partial<FileOptions>): void {
