@@ -6,6 +6,7 @@ import type {
   CacheHands,
   CacheInfo,
   CacheLedger,
+  LastUse,
   PeerEntry,
 } from "../topology/ports.ts";
 import { EMPTY_CONTEXT } from "../topology/version/context.ts";
@@ -19,9 +20,12 @@ import { UnknownWrites } from "./apply/unknown-writes.ts";
 import { knownHashes, rebuilt, rejoined } from "./apply/recovery.ts";
 import type { CacheAgentParts } from "./cache-agent-parts.ts";
 import { CacheStats } from "./cache-stats.ts";
+import { IdleKeys } from "./idle-keys.ts";
 import { KeyLocks } from "./key-locks.ts";
 import { LocalChanges } from "./local-changes.ts";
+import { PastStates } from "./past-states.ts";
 import { Offers } from "./offers.ts";
+import { OwnUses } from "./own-uses.ts";
 import { isRestarted, judgeAbsences, type AbsenceVerdict } from "./tail/absences.ts";
 import { Capture } from "./tail/capture.ts";
 import { DirtyKeys } from "./tail/dirty-keys.ts";
@@ -55,6 +59,7 @@ export class CacheAgent implements CacheHands {
   readonly stats = new CacheStats();
   readonly rows: CacheLedger;
   readonly publisher: Publisher;
+  readonly idle: IdleKeys;
   readonly #parts: CacheAgentParts;
   readonly #locks = new KeyLocks();
   readonly #dirty = new DirtyKeys(DIRTY_KEYS_MAX);
@@ -64,6 +69,7 @@ export class CacheAgent implements CacheHands {
   readonly #offers: Offers;
   readonly #invalidate: boolean;
   readonly #unknownWrites: UnknownWrites;
+  readonly #past: PastStates;
   #info: CacheInfo | undefined;
   /** Rises with each registration, restarts included; -1 while no listener is registered. */
   #listener = -1;
@@ -71,6 +77,8 @@ export class CacheAgent implements CacheHands {
   #problem: unknown;
   #gap: Gap | undefined;
   #isReady = false;
+  /** A scan of this run has ended. */
+  #isScanned = false;
   /** The ledger was lost, and no scan has learned yet what the cache holds. */
   #isRebuilding = false;
   #absenceVerdict: AbsenceVerdict = "absent";
@@ -80,17 +88,21 @@ export class CacheAgent implements CacheHands {
   #committing: "no" | "yes" | "again" = "no";
 
   constructor(parts: CacheAgentParts) {
-    this.#parts = parts;
+    const connector = new OwnUses(parts.connector, parts.clock);
+    this.#parts = { ...parts, connector };
     this.rows = parts.ledger.cache(parts.cache);
     assert(parts.policy.mode !== "off" && parts.policy.mode !== "never", "a cache is not handled");
     this.#invalidate = parts.policy.mode === "invalidate";
     this.#gap = { reason: "not scanned since the start", since: this.#lastAlive() };
     this.#unknownWrites = new UnknownWrites(parts.clock);
+    this.#past = new PastStates(parts.clock);
     this.publisher = this.#makePublisher();
     this.#changes = this.#makeChanges();
     this.#capture = this.#makeCapture();
     this.#applier = this.#makeApplier();
-    const { connector } = parts;
+    const { ledger, clock } = parts;
+    const { rows, stats } = this;
+    this.idle = new IdleKeys({ ledger, rows, locks: this.#locks, uses: connector, stats, clock });
     this.#offers = new Offers(this.rows, connector, this.floor, (v) => this.#hash(v));
   }
 
@@ -194,9 +206,15 @@ export class CacheAgent implements CacheHands {
     return this.#offers.of(keys);
   }
 
-  /** The keys that wait for a copy from a peer. */
-  absentKeys(): AsyncIterable<Key> {
-    return keysWith(this.rows, "absent", this.#parts.clock);
+  lastUses(keys: readonly Key[]): Promise<readonly LastUse[]> {
+    return this.idle.lastUses(keys);
+  }
+
+  /** The keys that wait for a copy from a peer, but for those of {@link CacheAgent.idle}. */
+  async *absentKeys(): AsyncGenerator<Key> {
+    for await (const key of keysWith(this.rows, "absent", this.#parts.clock)) {
+      if (this.idle.waiting(key) === undefined) yield key;
+    }
   }
 
   /** A fault elsewhere (log trimmed, mode switched on) asks for a repair: the cache is scanned again. */
@@ -405,7 +423,9 @@ export class CacheAgent implements CacheHands {
     const { scanned, different, missing } = scan;
     logger.info({ reason: gap.reason, scanned, different, missing }, "gap closed by a scan");
     const hasAbsent = missing > 0 && this.#absenceVerdict === "absent";
-    if (hasAbsent || this.#isRebuilding) this.#parts.onAbsentKeys();
+    // Not ready before: what an earlier run left is looked for, too.
+    if (hasAbsent || this.#isRebuilding || !this.#isScanned) this.#parts.onAbsentKeys();
+    this.#isScanned = true;
     this.#isRebuilding = false;
     this.#isReady = true;
   }
@@ -456,6 +476,13 @@ export class CacheAgent implements CacheHands {
       this.publisher.kick();
     } while ((this.#committing as string) === "again");
     this.#committing = "no";
+  }
+
+  /** What becomes of keys that go idle. */
+  get #idling(): { asksPeers: boolean; onIdle: (key: Key) => void } {
+    const { onIdleKey } = this.#parts;
+    const asksPeers = onIdleKey !== undefined && !this.#invalidate;
+    return { asksPeers, onIdle: (key) => onIdleKey?.(key) };
   }
 
   #makePublisher(): Publisher {
@@ -526,7 +553,9 @@ export class CacheAgent implements CacheHands {
       hash: (value) => this.#hash(value),
       expirySlackMs: maxClockSkewMs + 2_000,
       invalidate: this.#invalidate,
+      ...this.#idling,
       unknownWrites: this.#unknownWrites,
+      past: this.#past,
       onStray: (key, entry, { state, hash: found }) => {
         this.rows.put(key, this.#applier.adopted(entry, state, found));
         this.#settle(key);
@@ -562,8 +591,10 @@ export class CacheAgent implements CacheHands {
       policy: policy.conflict,
       merges,
       invalidate: this.#invalidate,
+      ...this.#idling,
       expirySlackMs: maxClockSkewMs + 2_000,
       unknownWrites: this.#unknownWrites,
+      past: this.#past,
       listener: () => this.#listener,
       onConflict: this.#parts.onConflict,
       onMissingValue: () => this.#parts.onAbsentKeys(),

@@ -1,9 +1,9 @@
 import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
 import {
+  FETCH_AGAIN_MS_MAX,
   FETCH_BYTES_MAX,
   FETCH_KEYS_MAX,
   FETCH_TIMEOUT_MS,
-  RETRY_MS_MAX,
 } from "../../topology/limits.ts";
 import { controlSubject, type CacheName, type SiteName } from "../../topology/names.ts";
 import type { Bus, CacheHands, Clock, Logger, PeerEntry, Random } from "../../topology/ports.ts";
@@ -82,15 +82,24 @@ export class AbsentFetcher {
       if (signal.aborted) return;
       this.#wanted = false;
       try {
-        await this.#fetchAll(signal);
-        attempt = 0;
+        const isAll = await this.#fetchAll(signal);
+        attempt = isAll ? 0 : attempt + 1;
       } catch (error) {
         if (attempt === 0) logger.warn({ err: error }, "fetching absent keys failed, tried again");
         attempt += 1;
-        this.#wanted = true;
-        const backOff = Math.min(2 ** Math.min(attempt, 12) * 50, RETRY_MS_MAX);
-        await clock.sleep(backOff * (0.5 + random.next() / 2), signal);
       }
+      if (attempt === 0) continue;
+      // Also for keys that no peer had: one may get the copy later, from a log that is still on its way.
+      this.#wanted = true;
+      const backOff = Math.min(2 ** Math.min(attempt, 12) * 50, FETCH_AGAIN_MS_MAX);
+      await clock.sleep(backOff * (0.5 + random.next() / 2), signal);
+    }
+  }
+
+  /** Fetches these keys now; resolves when every peer was asked for what none had. @throws as the bus does */
+  async fetch(keys: readonly Key[]): Promise<void> {
+    for (let at = 0; at < keys.length; at += FETCH_KEYS_MAX) {
+      await this.#fetchPage(keys.slice(at, at + FETCH_KEYS_MAX));
     }
   }
 
@@ -107,24 +116,27 @@ export class AbsentFetcher {
     });
   }
 
-  async #fetchAll(signal: AbortSignal): Promise<void> {
+  /** True if no key is left that no peer had. */
+  async #fetchAll(signal: AbortSignal): Promise<boolean> {
     const { absentKeys, logger } = this.#parts;
+    let isAll = true;
     const before = this.fetched;
     let page: Key[] = [];
     for await (const key of absentKeys()) {
       page.push(key);
       if (page.length < FETCH_KEYS_MAX) continue;
-      await this.#fetchPage(page);
+      isAll = (await this.#fetchPage(page)) && isAll;
       page = [];
-      if (signal.aborted) return;
+      if (signal.aborted) return true;
     }
-    if (page.length > 0) await this.#fetchPage(page);
+    if (page.length > 0) isAll = (await this.#fetchPage(page)) && isAll;
     const fetched = this.fetched - before;
     if (fetched > 0) logger.info({ fetched, notFound: this.notFound }, "fetched absent keys");
+    return isAll;
   }
 
-  /** @throws what the last unreachable peer threw, if keys are left that it might have had. */
-  async #fetchPage(keys: readonly Key[]): Promise<void> {
+  /** True if every key was found. @throws what the last unreachable peer threw, if keys are left that it might have had. */
+  async #fetchPage(keys: readonly Key[]): Promise<boolean> {
     const left = new Set(keys);
     let failure: unknown;
     for (const peer of this.#parts.peers) {
@@ -137,6 +149,7 @@ export class AbsentFetcher {
     }
     if (left.size > 0 && failure !== undefined) throw failure;
     this.notFound += left.size;
+    return left.size === 0;
   }
 
   /** Takes from `left` what the peer had; true if it had something. */

@@ -24,11 +24,19 @@ import { valuesNeeded, valuesToKeep } from "../../topology/version/show.ts";
 import type { CacheStats } from "../cache-stats.ts";
 import type { DotReserve } from "../dot-reserve.ts";
 import type { KeyLocks } from "../key-locks.ts";
+import type { PastStates } from "../past-states.ts";
 import type { LocalChanges } from "../local-changes.ts";
 import type { DirtyKeys, Mark } from "../tail/dirty-keys.ts";
-import { sameExpiry } from "../tail/judge.ts";
+import { endOf, sameExpiry } from "../tail/judge.ts";
 import type { UnknownWrites } from "./unknown-writes.ts";
-import { planWrite, withKeptValues, withValue, type Plan, type Wanted } from "./plan.ts";
+import {
+  planWrite,
+  withoutCopy,
+  withKeptValues,
+  withValue,
+  type Plan,
+  type Wanted,
+} from "./plan.ts";
 
 /** What {@link Applier} needs of its site. */
 export interface ApplierParts {
@@ -46,8 +54,13 @@ export interface ApplierParts {
   readonly policy: ConflictPolicy;
   readonly merges: MergeRegistry;
   readonly invalidate: boolean;
+  /** Whether there are peers to ask for the last use of what went idle. */
+  readonly asksPeers: boolean;
+  /** A key went idle: it waits as `absent` until the peers were asked. */
+  readonly onIdle: (key: Key) => void;
   readonly expirySlackMs: number;
   readonly unknownWrites: UnknownWrites;
+  readonly past: PastStates;
   readonly listener: () => number;
   /** A key got concurrent versions: once per set of siblings. */
   readonly onConflict: (key: Key, versions: Versions, shows: Shown) => void;
@@ -154,7 +167,12 @@ export class Applier {
     const keep = valuesToKeep(complete.siblings, shown(complete.siblings, policy, merges));
     versions = withKeptValues(complete, keep);
     const mergedHash = shows?.kind === "merged" ? hash(shows.value) : undefined;
-    const plan = planWrite(entry, shows, { now: clock.now(), invalidate, mergedHash });
+    let plan = planWrite(entry, shows, { now: clock.now(), invalidate, mergedHash });
+    if (plan.write === "put" && plan.wanted.value === undefined) {
+      // Its bytes are at a peer: until they come no copy is better than one that was superseded.
+      this.#parts.onMissingValue(key);
+      plan = withoutCopy(entry);
+    }
     if (entry !== undefined && plan.write !== "none" && keep.length > 0) {
       // What is about to be overwritten here must survive a crash between the write and the commit.
       const siblings = entry.siblings.map((s) => keep.find((k) => isSameVersion(k, s)) ?? s);
@@ -164,6 +182,7 @@ export class Applier {
     const written = await this.#write(key, entry, plan);
     if (written.end === "again") return undefined;
     rows.put(key, this.#rowAfter(entry, versions, plan, written.token));
+    if (plan.write !== "none") this.#parts.past.replaced(key, entry?.held);
     if (plan.write === "none") stats.appliedKept += 1;
     else stats.appliedWrites += 1;
     if (changed && versions.siblings.length > 1) {
@@ -189,9 +208,6 @@ export class Applier {
       return { ...versions, presence: plan.presence, held: undefined, outboxSeq };
     }
     const { hash, expiresAt, maxIdleMs } = plan.wanted;
-    if (plan.wanted.value === undefined) {
-      return { ...versions, presence: "absent", held: undefined, outboxSeq };
-    }
     // The next event of this key is ours if the one of the state that was replaced has been seen.
     const listener = this.#parts.listener();
     const seenBy = token === undefined && entry?.held?.seenBy === listener ? listener : 0;
@@ -230,10 +246,6 @@ export class Applier {
       const state = await this.#parts.connector.read(key);
       if (state === undefined) return { end: "done", token: undefined };
       return this.#found(key, entry, state, undefined);
-    }
-    if (plan.write === "put" && plan.wanted.value === undefined) {
-      this.#parts.onMissingValue(key);
-      return { end: "done", token: undefined };
     }
     if (held !== undefined && held.token === undefined) {
       const state = await this.#parts.connector.read(key);
@@ -294,7 +306,7 @@ export class Applier {
     state: CacheState | undefined,
     intent: Plan | undefined,
   ): Promise<Written> {
-    const { stats, changes, rows, hash, ledger, dirty, listener, dots } = this.#parts;
+    const { stats, changes, rows, hash, ledger, dirty, listener, dots, past } = this.#parts;
     const found = state === undefined ? "" : hash(state.value);
     const isOurs = this.#parts.unknownWrites.explain(key, state, found);
     if (isOurs) stats.intentsMatched += 1;
@@ -313,12 +325,14 @@ export class Applier {
     if (held !== undefined && held.token === undefined) {
       if (held.hash === found && sameExpiry(state, held)) return AGAIN;
     }
+    if (!isOurs && past.has(key, state, found)) return AGAIN;
     if (isOurs || this.#recovered?.get(key)?.has(found) === true) {
       if (!isOurs) stats.intentsMatched += 1;
       rows.put(key, this.adopted(entry, state, found));
       return AGAIN;
     }
     await dots.ready();
+    past.replaced(key, entry?.held);
     const seenBy = dirty.peek(key)?.token === state.token ? listener() : 0;
     changes.put(key, entry, state, found, { at: undefined, seenBy });
     await ledger.commit();
@@ -335,19 +349,19 @@ export class Applier {
 
   /** The key is gone. A remove only if an event says so; else expired, or without a copy for a reason nobody told. */
   async #foundMissing(key: Key, entry: Entry | undefined): Promise<void> {
-    const { dirty, clock, changes, rows, ledger, stats, dots, expirySlackMs } = this.#parts;
+    const { dirty, clock, changes, rows, ledger, stats, dots } = this.#parts;
+    const { expirySlackMs, asksPeers, onIdle } = this.#parts;
     if (entry === undefined || entry.presence !== "live") return;
     const mark = dirty.peek(key) ?? (await this.#awaitMark(key));
     if (mark?.cause === "removed") {
       await dots.ready();
       changes.remove(key, entry, mark.gapStart);
     } else {
-      const expiresAt = entry.held?.expiresAt ?? 0;
-      const isExpiry =
-        mark?.cause === "expired" || (expiresAt > 0 && clock.now() >= expiresAt - expirySlackMs);
-      if (isExpiry) stats.expired += 1;
+      const end = endOf(entry, mark?.cause, { now: clock.now(), expirySlackMs, asksPeers });
+      if (end === "expired") stats.expired += 1;
+      else if (end === "idle") onIdle(key);
       else stats.absences += 1;
-      const presence = isExpiry ? "tombstone" : "absent";
+      const presence = end === "expired" ? "tombstone" : "absent";
       rows.put(key, { ...entry, presence, held: undefined });
     }
     await ledger.commit();

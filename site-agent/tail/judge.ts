@@ -1,5 +1,6 @@
 import type { CacheState } from "../../topology/ports.ts";
 import type { Entry, Held, ValueHash } from "../../topology/version/entry.ts";
+import { maxIdleOf, writtenAt } from "../../topology/version/max-idle.ts";
 import type { Mark } from "./dirty-keys.ts";
 
 /** What a read of one key says beside the ledger's row and the mark that asked for it. */
@@ -22,6 +23,8 @@ export type Verdict =
   | { readonly is: "remove" }
   /** Gone by its own expiry: versions stay, nothing is published. */
   | { readonly is: "expired" }
+  /** Gone because nobody used it here: a client of a peer may have, so the peers are asked first. */
+  | { readonly is: "idle" }
   /** Gone, and nothing says why: never a remove by itself (design section 7). */
   | { readonly is: "absence" };
 
@@ -40,6 +43,10 @@ export interface Evidence {
   /** How far an absence may lie from the ledger's expiry and still be that expiry: maxClockSkew + 2 s. */
   readonly expirySlackMs: number;
   readonly invalidate: boolean;
+  /** Whether there are peers to ask for the last use of what went idle: never under `invalidate`. */
+  readonly asksPeers: boolean;
+  /** The key held this state a moment ago, and the ledger knows a newer one. */
+  readonly isPast: boolean;
 }
 
 /** Metadata floors a lifespan to seconds, so equal expiries may be read up to this far apart. */
@@ -80,7 +87,8 @@ export function judge(evidence: Evidence): Verdict {
     : judgePresent(evidence, evidence.state);
 }
 
-function judgeMissing({ entry, mark, now, expirySlackMs, invalidate }: Evidence): Verdict {
+function judgeMissing(evidence: Evidence): Verdict {
+  const { entry, mark, invalidate, isPast } = evidence;
   // A write was reported, so a replica lags, or what took the entry away again is still to be reported.
   const isAwaited = mark.cause === "created" || mark.cause === "modified";
   // A remove of a key that was not here still emits an event: it changed nothing.
@@ -91,22 +99,39 @@ function judgeMissing({ entry, mark, now, expirySlackMs, invalidate }: Evidence)
     if (isAwaited) return { is: "unsettled" };
     return mark.cause === "removed" && !invalidate ? { is: "remove" } : { is: "same" };
   }
-  const held = entry.held;
   if (mark.cause === "removed") return { is: "remove" };
-  if (mark.cause === "expired") return { is: "expired" };
-  if (held !== undefined && held.expiresAt > 0 && now >= held.expiresAt - expirySlackMs) {
-    return { is: "expired" };
-  }
-  return mark.cause === "scan" ? { is: "absence" } : { is: "unsettled" };
+  const end = endOf(entry, mark.cause, evidence);
+  if (end !== undefined) return { is: end };
+  return mark.cause === "scan" && !isPast ? { is: "absence" } : { is: "unsettled" };
+}
+
+/**
+ * How a live entry that is missing ended by itself: its lifespan, or a max-idle that may have run out here alone;
+ * undefined: neither is known. `cause` is the newest event's, if there was one.
+ */
+export function endOf(
+  { held, ...versions }: Entry,
+  cause: Mark["cause"] | undefined,
+  { now, expirySlackMs, asksPeers }: Pick<Evidence, "now" | "expirySlackMs" | "asksPeers">,
+): "expired" | "idle" | undefined {
+  const { expiresAt, maxIdleMs } = held ?? { expiresAt: 0, maxIdleMs: 0 };
+  if (expiresAt > 0 && now >= expiresAt - expirySlackMs) return "expired";
+  if (cause === "expired") return maxIdleMs > 0 && asksPeers ? "idle" : "expired";
+  // Nobody listened: it may have been removed as well, but a peer where a client used it since says that it is wanted.
+  const isUnseen = cause === "scan" || cause === undefined;
+  const isOver = maxIdleMs > 0 && now >= writtenAt(versions) + maxIdleMs - expirySlackMs;
+  return isUnseen && isOver && asksPeers ? "idle" : undefined;
 }
 
 function judgePresent(evidence: Evidence, state: CacheState): Verdict {
   const { entry, mark, hash, listener, invalidate } = evidence;
   const seenBy = mark.token === state.token ? listener : 0;
   const held = entry?.presence === "live" ? entry.held : undefined;
+  if (evidence.isPast && held?.token !== state.token) return { is: "unsettled" };
   if (held === undefined) {
     const isKnown =
-      entry?.presence === "absent" && (invalidate || entry.siblings.some((s) => s.hash === hash));
+      entry?.presence === "absent" &&
+      (invalidate || (entry.siblings.some((s) => s.hash === hash) && !isPutAnew(entry, mark)));
     return isKnown ? { is: "adopt", seenBy } : { is: "put", seenBy };
   }
   const equalState = hash === held.hash && sameExpiry(state, held);
@@ -123,4 +148,12 @@ function judgePresent(evidence: Evidence, state: CacheState): Verdict {
   if (held.token === state.token) return { is: isOther ? "unsettled" : "same" };
   if (held.token === undefined && equalState) return { is: "token", seenBy, settled: !isOther };
   return { is: "put", seenBy };
+}
+
+/**
+ * Whether a listener saw a key that had gone idle come up again: a client put it, perhaps with the same bytes, and at the
+ * peers it may have ended by now.
+ */
+function isPutAnew(entry: Entry, mark: Mark): boolean {
+  return mark.cause === "created" && maxIdleOf(entry) !== undefined;
 }
