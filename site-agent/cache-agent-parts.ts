@@ -38,4 +38,6 @@ export interface CacheAgentParts {
   readonly onUnsendable: (key: Key, bytes: number) => void;
   /** Keys without a copy here wait to be fetched from the peers. */
   readonly onAbsentKeys: () => void;
+  /** A key went idle here: a client of a peer may have used it. undefined: there are no peers. */
+  readonly onIdleKey: ((key: Key) => void) | undefined;
 }

@@ -77,7 +77,7 @@ export class CacheAgent implements CacheHands {
   #problem: unknown;
   #gap: Gap | undefined;
   #isReady = false;
-  /** A scan of this run has ended. */
+  /** A scan of this run has ended: what an earlier run left without a copy was looked for. */
   #isScanned = false;
   /** The ledger was lost, and no scan has learned yet what the cache holds. */
   #isRebuilding = false;
@@ -211,10 +211,8 @@ export class CacheAgent implements CacheHands {
   }
 
   /** The keys that wait for a copy from a peer, but for those of {@link CacheAgent.idle}. */
-  async *absentKeys(): AsyncGenerator<Key> {
-    for await (const key of keysWith(this.rows, "absent", this.#parts.clock)) {
-      if (this.idle.waiting(key) === undefined) yield key;
-    }
+  absentKeys(): AsyncIterable<Key> {
+    return this.idle.absentKeys(false);
   }
 
   /** A fault elsewhere (log trimmed, mode switched on) asks for a repair: the cache is scanned again. */
@@ -423,7 +421,6 @@ export class CacheAgent implements CacheHands {
     const { scanned, different, missing } = scan;
     logger.info({ reason: gap.reason, scanned, different, missing }, "gap closed by a scan");
     const hasAbsent = missing > 0 && this.#absenceVerdict === "absent";
-    // Not ready before: what an earlier run left is looked for, too.
     if (hasAbsent || this.#isRebuilding || !this.#isScanned) this.#parts.onAbsentKeys();
     this.#isScanned = true;
     this.#isRebuilding = false;

@@ -16,6 +16,14 @@ export class CacheStats {
   expired = 0;
   /** Keys found without a copy here, never published as removes. */
   absences = 0;
+  /**
+   * Keys that went idle here and whose last use the peers were asked for; of them, those put back from a peer where a client
+   * used them, those that ended here, and those that ended though a peer did not answer.
+   */
+  idleAsked = 0;
+  idlePutBack = 0;
+  idleExpired = 0;
+  idleUnanswered = 0;
   /** Reads that a lagging replica answered. */
   laggingReads = 0;
   /** Values above the limit, kept back as dead letters. */

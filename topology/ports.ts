@@ -90,6 +90,8 @@ export interface CacheState extends Expiry {
   readonly token: bigint;
   /** When it was written, ms since the epoch; 0 when the metadata has no time (an immortal entry). */
   readonly createdAt: number;
+  /** When it was last used, this very read included, ms since the epoch; 0 without a max-idle. */
+  readonly lastUsedAt: number;
 }
 
 /** One change that a listener reported: a hint to read the key again, never the truth. */
@@ -294,6 +296,14 @@ export interface PeerEntry {
   readonly floor: Context;
 }
 
+/** What a site tells of one key that went idle at another; times are ms since the epoch in the telling site's clock. */
+export interface LastUse {
+  /** The last use by a client: Isthmus's own reads and writes are none. 0: no copy, or none known. */
+  readonly usedAt: number;
+  /** When the copy ends if nobody uses it any more; 0: no copy. */
+  readonly heldUntil: number;
+}
+
 /** One cache of this site, as the gateway uses it. */
 export interface CacheHands {
   /**
@@ -305,4 +315,6 @@ export interface CacheHands {
   merge(entry: PeerEntry): Promise<ApplyOutcome>;
   /** What this site would send of these keys: values only where the cache still holds what the ledger says. */
   offer(keys: readonly Key[]): Promise<readonly PeerEntry[]>;
+  /** When clients of this site last used these keys, in their order. Uses none of them itself. Rejects as `apply` does. */
+  lastUses(keys: readonly Key[]): Promise<readonly LastUse[]>;
 }

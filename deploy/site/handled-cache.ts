@@ -3,6 +3,7 @@ import { type CachePolicy, localName, targetsOf } from "../../topology/policy/ca
 import type { Inbound } from "../../gateway/receive/inbound.ts";
 import { Receiver } from "../../gateway/receive/receiver.ts";
 import { AbsentFetcher } from "../../gateway/resync/fetch-absent.ts";
+import { IdleAsker } from "../../gateway/resync/idle.ts";
 import type { AppliedPosition } from "../../gateway/status/applied-exchange.ts";
 import { Unconfirmed } from "../../gateway/status/unconfirmed.ts";
 import { CacheAgent } from "../../site-agent/cache-agent.ts";
@@ -25,6 +26,7 @@ export class HandledCache {
   /** undefined: off or never. */
   readonly agent: CacheAgent | undefined;
   readonly fetcher: AbsentFetcher | undefined;
+  readonly idleAsker: IdleAsker | undefined;
   readonly tombstones: TombstoneRounds | undefined;
   readonly receivers: Receiver[] = [];
   /** Per target of this site's own changes. */
@@ -44,15 +46,23 @@ export class HandledCache {
     this.unconfirmed = new Map(targets.map((target) => [target, new Unconfirmed()]));
     this.agent = isHandled ? this.#makeAgent() : undefined;
     this.fetcher = this.agent === undefined ? undefined : this.#makeFetcher(this.agent);
+    this.idleAsker =
+      this.agent === undefined || this.fetcher === undefined
+        ? undefined
+        : this.#makeIdleAsker(this.agent, this.fetcher);
     this.tombstones =
       this.agent === undefined ? undefined : new TombstoneRounds(site, this, this.agent);
   }
 
   /** Runs until the signal aborts. */
   async run(signal: AbortSignal): Promise<void> {
-    const { agent, fetcher } = this;
-    if (agent === undefined || fetcher === undefined) return;
-    await Promise.all([agent.run(signal, () => this.#recover(agent)), fetcher.run(signal)]);
+    const { agent, fetcher, idleAsker } = this;
+    if (agent === undefined) return;
+    await Promise.all([
+      agent.run(signal, () => this.#recover(agent)),
+      fetcher?.run(signal),
+      idleAsker?.run(signal),
+    ]);
   }
 
   async drain(): Promise<boolean> {
@@ -169,7 +179,11 @@ export class HandledCache {
       onConflict: (key, versions, shows) =>
         this.#site.journal.addConflict(this.name, key, versions, shows, policy.conflict),
       onUnsendable: (key, bytes) => this.#site.journal.addUnsendable(this.name, key, bytes),
-      onAbsentKeys: () => this.fetcher?.kick(),
+      onAbsentKeys: () => {
+        this.fetcher?.kick();
+        this.idleAsker?.kick();
+      },
+      onIdleKey: this.#site.peers.length > 0 ? (key) => this.idleAsker?.add(key) : undefined,
     });
   }
 
@@ -184,6 +198,21 @@ export class HandledCache {
       bus,
       clock,
       random,
+      logger: logger.child({ cache: this.name }),
+    });
+  }
+
+  #makeIdleAsker(agent: CacheAgent, fetcher: AbsentFetcher): IdleAsker {
+    const { bus, clock, logger } = this.#site.ports;
+    return new IdleAsker({
+      cache: this.name,
+      peers: this.#site.peers,
+      rows: agent.idle,
+      fetch: (keys) => fetcher.fetch(keys),
+      offsetMs: this.#site.offsetFrom,
+      stats: agent.stats,
+      bus,
+      clock,
       logger: logger.child({ cache: this.name }),
     });
   }

@@ -21,6 +21,7 @@ import { Heartbeat, type BeatContent } from "../../gateway/link/heartbeat.ts";
 import { Inbound } from "../../gateway/receive/inbound.ts";
 import { PositionStore } from "../../gateway/receive/position-store.ts";
 import { serveFetch } from "../../gateway/resync/fetch-absent.ts";
+import { serveIdle } from "../../gateway/resync/idle.ts";
 import { AppliedAnnouncer, listenApplied } from "../../gateway/status/applied-exchange.ts";
 import { DotReserve } from "../../site-agent/dot-reserve.ts";
 import { LogHead } from "../../site-agent/tail/log-head.ts";
@@ -141,6 +142,7 @@ export class Site {
     await ledger.sync();
     const ends = [
       serveFetch(bus, this.name, (cache) => this.caches.get(cache)?.agent),
+      serveIdle(bus, this.name, (cache) => this.caches.get(cache)?.agent),
       ...this.peers.map((target) =>
         listenApplied(bus, this.name, target, (position) =>
           this.caches.get(position.cache)?.confirmed(target, position),

@@ -1,7 +1,7 @@
 import { Packr } from "msgpackr";
 import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
 import type { CacheName } from "../../topology/names.ts";
-import type { PeerEntry } from "../../topology/ports.ts";
+import type { LastUse, PeerEntry } from "../../topology/ports.ts";
 import type { Context, Key, Sibling, Versions } from "../../topology/version/entry.ts";
 
 const packr = new Packr({ useRecords: false, useBigIntExtension: true, int64AsType: "bigint" });
@@ -20,6 +20,22 @@ export function decodeKeys(payload: Uint8Array): { cache: CacheName; keys: reado
   const [cache, keys] = fieldsOf(payload);
   if (typeof cache !== "string" || !Array.isArray(keys)) throw invalid("not a question for keys");
   return { cache, keys: (keys as Uint8Array[]).map(keyOf) };
+}
+
+/** Answers to a question about idle keys, in its order: msgpack of `[version, [[used at, held until]]]`, ms. */
+export function encodeUses(uses: readonly LastUse[]): Uint8Array {
+  return packr.pack([VERSION, uses.map(({ usedAt, heldUntil }) => [usedAt, heldUntil])]);
+}
+
+/** @throws PeerMessageInvalid, also if there are not `count` answers */
+export function decodeUses(payload: Uint8Array, count: number): readonly LastUse[] {
+  const [rows] = fieldsOf(payload);
+  if (!Array.isArray(rows) || rows.length !== count) throw invalid(`not ${count} last uses`);
+  return rows.map((row: unknown) => {
+    const [usedAt, heldUntil] = Array.isArray(row) ? row.map(Number) : [];
+    if (!Number.isFinite(usedAt) || !Number.isFinite(heldUntil)) throw invalid("not a last use");
+    return { usedAt: usedAt ?? 0, heldUntil: heldUntil ?? 0 };
+  });
 }
 
 /** Entries with their versions: msgpack of `[version, [[key, context?, siblings?, floor]]]`. */

@@ -11,11 +11,12 @@ const SECOND_MS = 1000;
  * one, for 0 would be never. The value is copied.
  */
 export function entryState(metadata: EntryMetadata, value: Buffer): CacheState {
-  const { createdMs, lifespanSeconds, maxIdleSeconds, entryVersion } = metadata;
+  const { createdMs, lifespanSeconds, lastUsedMs, maxIdleSeconds, entryVersion } = metadata;
   return {
     value: Buffer.from(value),
     token: entryVersion,
     createdAt: createdMs ?? 0,
+    lastUsedAt: lastUsedMs ?? 0,
     expiresAt:
       lifespanSeconds === undefined || createdMs === undefined
         ? 0

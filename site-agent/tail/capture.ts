@@ -31,6 +31,10 @@ export interface CaptureParts {
   readonly hash: (value: Uint8Array) => ValueHash;
   readonly expirySlackMs: number;
   readonly invalidate: boolean;
+  /** Whether there are peers to ask for the last use of what went idle. */
+  readonly asksPeers: boolean;
+  /** A key went idle: it waits as `absent` until the peers were asked. */
+  readonly onIdle: (key: Key) => void;
   readonly unknownWrites: UnknownWrites;
   readonly past: PastStates;
   /** A write of ours without an answer was done after all: the key's row says so now, and is to be settled. */
@@ -193,7 +197,8 @@ export class Capture {
   }
 
   async #read(key: Key, mark: Mark, entry: Entry | undefined): Promise<[Verdict, Read]> {
-    const { connector, stats, hash, clock, listener, expirySlackMs, invalidate } = this.#parts;
+    const { connector, stats, hash, clock, listener } = this.#parts;
+    const { expirySlackMs, invalidate, asksPeers } = this.#parts;
     stats.captureReads += 1;
     const state = await connector.read(key);
     const read = { state, hash: state === undefined ? "" : hash(state.value) };
@@ -205,6 +210,7 @@ export class Capture {
       listener: listener(),
       expirySlackMs,
       invalidate,
+      asksPeers,
       isPast: this.#parts.past.has(key, state, read.hash),
     });
     return [verdict, read];
@@ -248,6 +254,11 @@ export class Capture {
         if (entry === undefined) return false;
         stats.expired += 1;
         rows.put(key, { ...entry, presence: "tombstone", held: undefined });
+        return true;
+      case "idle":
+        if (entry === undefined) return false;
+        rows.put(key, { ...entry, presence: "absent", held: undefined });
+        this.#parts.onIdle(key);
         return true;
       case "adopt":
         if (entry === undefined || state === undefined) return false;

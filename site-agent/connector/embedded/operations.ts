@@ -72,8 +72,9 @@ function done(header: RequestHeader, entry: Entry | undefined): Answer<"put"> {
   return { status: Status.OkWithPrevious, previous: previousOf(entry) };
 }
 
-/** The answer to a write that was not done because of the entry that is there. */
-function notDone(header: RequestHeader, entry: Entry | undefined): Answer<"put"> {
+/** The answer to a write that was not done because of the entry that is there: to look at that was a use of it. */
+function notDone(header: RequestHeader, entry: Entry | undefined, nowMs: number): Answer<"put"> {
+  if (entry !== undefined) entry.lastUsedMs = nowMs;
   if (!isForced(header) || entry === undefined) {
     return { status: Status.NotExecuted, previous: undefined };
   }
@@ -89,20 +90,20 @@ const OPERATIONS: Operations = {
 
   putIfAbsent(cache, { header, key, value, expiration }, nowMs) {
     const entry = cache.peek(key);
-    if (entry !== undefined) return notDone(header, entry);
+    if (entry !== undefined) return notDone(header, entry, nowMs);
     cache.put(key, value, writeOptions(header, expiration, nowMs));
     return { status: Status.Ok, previous: undefined };
   },
 
   replace(cache, { header, key, value, expiration }, nowMs) {
-    if (cache.peek(key) === undefined) return notDone(header, undefined);
+    if (cache.peek(key) === undefined) return notDone(header, undefined, nowMs);
     return done(header, cache.put(key, value, writeOptions(header, expiration, nowMs)));
   },
 
   replaceIfUnmodified(cache, { header, key, value, expiration, entryVersion }, nowMs) {
     const entry = cache.peek(key);
     if (entry === undefined) return { ...MISSING, previous: undefined };
-    if (entry.token !== entryVersion) return notDone(header, entry);
+    if (entry.token !== entryVersion) return notDone(header, entry, nowMs);
     return done(header, cache.put(key, value, writeOptions(header, expiration, nowMs)));
   },
 
@@ -111,10 +112,10 @@ const OPERATIONS: Operations = {
     return entry === undefined ? { ...MISSING, previous: undefined } : done(header, entry);
   },
 
-  removeIfUnmodified(cache, { header, key, entryVersion }) {
+  removeIfUnmodified(cache, { header, key, entryVersion }, nowMs) {
     const entry = cache.peek(key);
     if (entry === undefined) return { ...MISSING, previous: undefined };
-    if (entry.token !== entryVersion) return notDone(header, entry);
+    if (entry.token !== entryVersion) return notDone(header, entry, nowMs);
     return done(header, cache.remove(key, isSilent(header)));
   },
 

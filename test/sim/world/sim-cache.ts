@@ -162,6 +162,7 @@ export class SimCache {
       createdAt: lifespanMs === 0 ? 0 : createdAt,
       expiresAt: lifespanMs === 0 ? 0 : createdAt + seconds * 1000,
       maxIdleMs: 0,
+      lastUsedAt: 0,
     };
   }
 

@@ -5,7 +5,7 @@ import { TimeUnit } from "../../../topology/hotrod/expiration.ts";
 const metadata = {
   createdMs: 5_000,
   lifespanSeconds: 60,
-  lastUsedMs: 5_000,
+  lastUsedMs: 7_000,
   maxIdleSeconds: 30,
   entryVersion: -7n,
 };
@@ -17,6 +17,7 @@ describe("an entry's metadata", () => {
       value: Buffer.from("v"),
       token: -7n,
       createdAt: 5_000,
+      lastUsedAt: 7_000,
       expiresAt: 65_000,
       maxIdleMs: 30_000,
     });
@@ -41,6 +42,7 @@ describe("an entry's metadata", () => {
     };
     expect(entryState(none, Buffer.alloc(0))).toMatchObject({
       createdAt: 0,
+      lastUsedAt: 0,
       expiresAt: 0,
       maxIdleMs: 0,
     });
