@@ -551,6 +551,7 @@ export class CacheAgent implements CacheHands {
       expirySlackMs: maxClockSkewMs + 2_000,
       invalidate: this.#invalidate,
       ...this.#idling,
+      evicts: this.#parts.policy.evicts,
       unknownWrites: this.#unknownWrites,
       past: this.#past,
       onStray: (key, entry, { state, hash: found }) => {

@@ -35,6 +35,8 @@ export interface CaptureParts {
   readonly asksPeers: boolean;
   /** A key went idle: it waits as `absent` until the peers were asked. */
   readonly onIdle: (key: Key) => void;
+  /** The cache evicts: what an event reported may be gone before it is read, and nothing will say so. */
+  readonly evicts: boolean;
   readonly unknownWrites: UnknownWrites;
   readonly past: PastStates;
   /** A write of ours without an answer was done after all: the key's row says so now, and is to be settled. */
@@ -223,12 +225,18 @@ export class Capture {
     entry: Entry | undefined,
     [verdict, { state, hash }]: [Verdict, Read],
   ): Promise<boolean> {
-    const { changes, rows, stats } = this.#parts;
+    const { changes, rows, stats, dots } = this.#parts;
+    // The read may have taken long: the reservation and the lease are asked for again.
+    if ((verdict.is === "put" || verdict.is === "remove") && !dots.mayDraw) await dots.ready();
     switch (verdict.is) {
       case "same":
         return false;
       case "unsettled":
         stats.laggingReads += 1;
+        if (this.#parts.evicts && state === undefined && isLastRead(mark)) {
+          if (entry?.presence === "live") this.#parts.onAbsence(key, entry, mark);
+          return entry?.presence === "live";
+        }
         this.#readAgain(key, mark);
         return false;
       case "token":
@@ -272,12 +280,11 @@ export class Capture {
 
   /** A replica lagged, or the reason of an absence is still under way: read again, with back-off, for a bounded time. */
   #readAgain(key: Key, mark: Mark): void {
-    const delay = 2 ** mark.attempts * 4;
-    if (delay * 2 > LAGGING_READ_MS_MAX) {
+    if (isLastRead(mark)) {
       this.#parts.onGap("a key's read did not fit its events");
       return;
     }
-    this.#defer(key, mark, delay);
+    this.#defer(key, mark, readDelayMs(mark));
   }
 
   #defer(key: Key, mark: Mark, delayMs: number): void {
@@ -303,6 +310,11 @@ export class Capture {
     return waiting?.mark;
   }
 }
+
+/** How long a key waits for its next read; twice as long each time. */
+const readDelayMs = ({ attempts }: Mark): number => 2 ** attempts * 4;
+
+const isLastRead = (mark: Mark): boolean => readDelayMs(mark) * 2 > LAGGING_READ_MS_MAX;
 
 /** What a key held when it was read. */
 export interface Read {

@@ -69,15 +69,20 @@ export class SiteClock {
   }
 
   /**
-   * The next dot. If the wall clock leapt past the reservation since {@link mayDraw} was asked, the highest reserved dot
-   * is drawn; a caller that has none left did not ask, which is a bug.
+   * The next dot. If the wall clock leapt past the reservation since {@link mayDraw} was asked, one of its last ms is drawn,
+   * which has dots enough for all who asked; a caller that has none left did not ask, which is a bug.
    */
   next(): Dot {
     const wanted = this.#unclamped();
-    const dot = wanted < this.#reserved ? wanted : this.#reserved;
-    assert(dot > this.#last, "a dot was drawn beyond the reservation");
+    const dot = wanted <= this.#reserved ? wanted : this.#lastReserved();
+    assert(dot > this.#last && dot <= this.#reserved, "a dot was drawn beyond the reservation");
     this.#last = dot;
     return dot;
+  }
+
+  #lastReserved(): Dot {
+    const first = this.#reserved - msOfDots(1) + 1n;
+    return first > this.#last ? first : this.#last + 1n;
   }
 
   #unclamped(): Dot {

@@ -60,7 +60,11 @@ describe("a site's clock", () => {
     const { clock, site } = drawing();
     clock.ms += 3_600_000;
     expect(site.mayDraw()).toBe(false);
-    expect(site.next()).toBe(site.reservedUpTo);
+    // All who asked before the leap get a dot of the last reserved millisecond.
+    const drawn = Array.from({ length: 65_536 }, () => site.next());
+    expect(new Set(drawn).size).toBe(65_536);
+    expect(drawn[0]).toBe(site.reservedUpTo - 65_535n);
+    expect(drawn.at(-1)).toBe(site.reservedUpTo);
     expect(() => site.next()).toThrow("beyond the reservation");
   });
 
