@@ -66,11 +66,14 @@ export class DirtyKeys {
     });
   }
 
-  /** Puts back a mark whose read did not settle it; a newer one that came meanwhile stays, and stands for both. */
+  /**
+   * Puts back a mark whose read did not settle it; a newer one that came meanwhile stays, and stands for both. Also beyond
+   * the bound, by no more keys than are read side by side or wait for their next read: a mark must not be lost (I7).
+   */
   putBack(key: Key, mark: Mark): void {
     const newer = this.#marks.get(key);
     if (newer === undefined) {
-      this.#set(key, { ...mark, attempts: mark.attempts + 1 });
+      this.#store(key, { ...mark, attempts: mark.attempts + 1 });
       return;
     }
     const events = newer.events + mark.events;
@@ -134,8 +137,13 @@ export class DirtyKeys {
   }
 
   #set(key: Key, mark: Mark): boolean {
+    if (this.#marks.size >= this.#bound && !this.#marks.has(key)) return false;
+    this.#store(key, mark);
+    return true;
+  }
+
+  #store(key: Key, mark: Mark): void {
     const isNew = !this.#marks.has(key);
-    if (isNew && this.#marks.size >= this.#bound) return false;
     this.#marks.set(key, mark);
     if (isNew && !this.#held.has(key)) this.#enqueue(key);
     const waiting = this.#waiting.get(key);
@@ -143,7 +151,6 @@ export class DirtyKeys {
       this.#waiting.delete(key);
       waiting(mark);
     }
-    return true;
   }
 
   #enqueue(key: Key): void {
