@@ -43,7 +43,7 @@ export class KeyedQueue<T> {
     if (waiting !== undefined) waiting.push(item);
     else {
       this.#waiting.set(key, [item]);
-      if (!this.#running.has(key)) this.#ready.push(key);
+      if (!this.#running.has(key)) this.#enqueue(key);
     }
     this.#start();
   }
@@ -60,6 +60,15 @@ export class KeyedQueue<T> {
 
   #change(): Promise<void> {
     return new Promise((resolve) => this.#wakeups.push(resolve));
+  }
+
+  #enqueue(key: Key): void {
+    // What was taken is cut off now and then: during a long backlog the array is never empty.
+    if (this.#first > 1_024 && this.#first * 2 > this.#ready.length) {
+      this.#ready = this.#ready.slice(this.#first);
+      this.#first = 0;
+    }
+    this.#ready.push(key);
   }
 
   #start(): void {
@@ -79,7 +88,7 @@ export class KeyedQueue<T> {
   async #runOne(key: Key, items: readonly T[]): Promise<void> {
     await this.#work(key, items);
     this.#running.delete(key);
-    if (this.#waiting.has(key)) this.#ready.push(key);
+    if (this.#waiting.has(key)) this.#enqueue(key);
     this.#items -= items.length;
     const wakeups = this.#wakeups;
     this.#wakeups = [];
