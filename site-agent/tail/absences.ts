@@ -31,12 +31,15 @@ export function judgeAbsences(found: {
   return { verdict: "removed", reason: `${missing} of ${live} keys were removed meanwhile` };
 }
 
-/** Whether two looks at a cache's servers have no run in common: then all that they held in memory is gone. */
+/**
+ * Whether two looks at a cache's servers have no run in common: then all that they held in memory is gone. Also when the
+ * second look could tell nothing: an absence that nobody can explain must not become a remove.
+ */
 export function isRestarted(
   before: ReadonlyMap<string, string> | undefined,
   now: ReadonlyMap<string, string>,
 ): boolean {
-  if (before === undefined || before.size === 0 || now.size === 0) return false;
+  if (before === undefined || before.size === 0) return false;
   for (const [server, run] of now) if (sameRun(before.get(server), run)) return false;
   return true;
 }
