@@ -1,12 +1,13 @@
 // A process that works on a ledger and can be killed. Arguments: directory, and what to do:
-// `write` commits for ever, one number a line once it is committed; every tenth is synced, then said with an `s`;
+// `write` commits for ever, one number a line once it is committed; every tenth is synced, then said with an `s`; each value
+// has 300 bytes, or as many as a third argument says;
 // `fill` commits until it is refused, one number a line, and says by which codes everything is refused then;
 // `count` opens the ledger and says what is in it.
 import { IsthmusError } from "../../topology/errors.ts";
 import { makeDot } from "../../topology/version/dot.ts";
 import { LmdbLedger } from "../../site-agent/ledger/lmdb-ledger.ts";
 
-const [directory = "", task = ""] = process.argv.slice(2);
+const [directory = "", task = "", bytes = "300"] = process.argv.slice(2);
 const say = (line: string) => process.stdout.write(`${line}\n`);
 
 const ledger = await LmdbLedger.open(directory, "nyc", process.pid);
@@ -51,7 +52,7 @@ if (task === "count") {
 }
 if (task === "write") {
   for (let n = 1; ; n++) {
-    stage(n, 300);
+    stage(n, Number(bytes));
     if (n % 10 === 0) await ledger.sync();
     else await ledger.commit();
     say(n % 10 === 0 ? `${n}s` : String(n));

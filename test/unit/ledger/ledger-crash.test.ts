@@ -1,17 +1,29 @@
 import { type ChildProcess, execFileSync, spawn } from "node:child_process";
 import { once } from "node:events";
-import { mkdtempSync, rmSync } from "node:fs";
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from "node:fs";
 import { tmpdir } from "node:os";
-import { join } from "node:path";
+import { basename, join } from "node:path";
 import { createInterface } from "node:readline";
 import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { LmdbLedger } from "../../../site-agent/ledger/lmdb-ledger.ts";
+import { LmdbTables } from "../../../site-agent/ledger/lmdb-tables.ts";
 import { ErrorCode, IsthmusError } from "../../../topology/errors.ts";
+import type { Logger } from "../../../topology/ports.ts";
 import { type Compiled, compiled } from "../../support/compiled.ts";
 
 // Goal: what commit() promised is there after the process was killed, whole transactions only, and what sync() promised is
 // there after a power cut. Method: a child process that says what it committed, killed at some moment; a power cut is stood
-// in for by opening the file in its last flushed state, which is what LMDB does when the machine's boot id is another.
+// in for by opening LMDB in its last flushed state, which is what it does when the machine's boot id is another, and by
+// cutting off of the journal what was written after the last sync.
 
 let child: Compiled;
 let folder: string;
@@ -40,6 +52,23 @@ function count(directory: string, env: NodeJS.ProcessEnv = {}): Count {
 
 const ended = (of: ChildProcess) => new Promise((resolve) => of.once("close", resolve));
 
+const segments = (directory: string): string[] =>
+  readdirSync(directory)
+    .filter((name) => name.startsWith("journal"))
+    .sort();
+
+/** A logger that keeps what it is warned of. */
+function listening(warned: object[]): Logger {
+  const logger: Logger = {
+    debug: () => {},
+    info: () => {},
+    warn: (fields) => warned.push(fields),
+    error: () => {},
+    child: () => logger,
+  };
+  return logger;
+}
+
 /** The code by which opening `directory` is refused, and the process id that the message names. */
 async function refusal(directory: string): Promise<[string, string | undefined]> {
   try {
@@ -52,10 +81,9 @@ async function refusal(directory: string): Promise<[string, string | undefined]>
 }
 
 /** Runs the child until it has said `lines` lines, kills it, and returns all that it said. */
-async function killedAfter(directory: string, lines: number): Promise<string[]> {
-  const writer = spawn(process.execPath, [child.path, directory, "write"], {
-    stdio: ["ignore", "pipe", "inherit"],
-  });
+async function killedAfter(directory: string, lines: number, valueBytes = 300): Promise<string[]> {
+  const task = [child.path, directory, "write", String(valueBytes)];
+  const writer = spawn(process.execPath, task, { stdio: ["ignore", "pipe", "inherit"] });
   const said: string[] = [];
   const over = ended(writer);
   for await (const line of createInterface({ input: writer.stdout })) {
@@ -67,7 +95,7 @@ async function killedAfter(directory: string, lines: number): Promise<string[]> 
 }
 
 describe("a ledger whose process was killed", () => {
-  it.each([1, 7, 60, 200])("after %i commits holds each of them, whole", async (lines) => {
+  it.each([1, 7, 200, 1500])("after %i commits holds each of them, whole", async (lines) => {
     const directory = join(folder, `killed-${lines}`);
     const said = await killedAfter(directory, lines);
     const { written, rows, entries, whole } = count(directory);
@@ -75,12 +103,60 @@ describe("a ledger whose process was killed", () => {
     expect({ rows, entries, whole }).toEqual({ rows: written, entries: written, whole: true });
   });
 
-  it("holds what was synced when it opens in its last flushed state", async () => {
-    const directory = join(folder, "power-cut");
-    const said = await killedAfter(directory, 137);
-    const { written, rows, entries, whole } = count(directory, { LMDB_RESTORE: "safe" });
-    expect(written).toBeGreaterThanOrEqual(said.filter((line) => line.endsWith("s")).length * 10);
+  it("holds each commit when LMDB has had none of them", async () => {
+    const directory = join(folder, "journal-only");
+    const said = await killedAfter(directory, 100);
+    const tables = new LmdbTables(directory);
+    expect([tables.contained(), tables.get("facts", "written")]).toEqual([0, undefined]);
+    await tables.close();
+    expect(segments(directory)).toHaveLength(1);
+    const { written, rows, entries, whole } = count(directory);
+    expect(written).toBeGreaterThanOrEqual(said.length);
     expect({ rows, entries, whole }).toEqual({ rows: written, entries: written, whole: true });
+    // Counting closed it in order: LMDB has all.
+    expect(segments(directory)).toEqual([]);
+    expect(count(directory)).toEqual({ written, rows, entries, whole });
+  });
+
+  it("holds all when it opens in LMDB's last flushed state, parts of the journal removed", async () => {
+    const directory = join(folder, "power-cut");
+    const said = await killedAfter(directory, 400, 30_000);
+    // 12 MB and more went through files of 4 MiB.
+    expect(segments(directory)[0]).not.toBe("journal-00000000000001");
+    const { written, rows, entries, whole } = count(directory, { LMDB_RESTORE: "safe" });
+    expect(written).toBeGreaterThanOrEqual(said.length);
+    expect({ rows, entries, whole }).toEqual({ rows: written, entries: written, whole: true });
+  });
+
+  it("holds what was synced when a power cut took all that was written later", async () => {
+    const directory = join(folder, "unsynced");
+    const ledger = await LmdbLedger.open(directory, "nyc", process.pid);
+    for (let n = 1; n <= 15; n++) {
+      ledger.setFact(`fact ${n}`, n);
+      await ledger.commit();
+    }
+    await ledger.sync();
+    const path = join(directory, segments(directory)[0] ?? "");
+    const synced = statSync(path).size;
+    for (let n = 16; n <= 20; n++) {
+      ledger.setFact(`fact ${n}`, n);
+      await ledger.commit();
+    }
+    const full = statSync(path).size;
+    for (const end of [synced, synced + 1, full - 1]) {
+      const cut = join(folder, `unsynced-${end}`);
+      mkdirSync(cut);
+      copyFileSync(join(directory, "data.mdb"), join(cut, "data.mdb"));
+      writeFileSync(join(cut, basename(path)), readFileSync(path).subarray(0, end));
+      const warned: object[] = [];
+      const after = await LmdbLedger.open(cut, "nyc", process.pid, { logger: listening(warned) });
+      const facts = [...after.facts("")].map(([, n]) => n as number).sort((a, b) => a - b);
+      const last = end === full - 1 ? 19 : 15;
+      expect(facts).toEqual(Array.from({ length: last }, (_, i) => i + 1));
+      expect(warned).toHaveLength(end === synced ? 0 : 1);
+      await after.close();
+    }
+    await ledger.close();
   });
 });
 

@@ -5,9 +5,8 @@ import { afterEach, beforeEach, describe, expect, it } from "vitest";
 import { LmdbLedger } from "../../../site-agent/ledger/lmdb-ledger.ts";
 import { StagedStore } from "../../../site-agent/ledger/staged-store.ts";
 import { ErrorCode } from "../../../topology/errors.ts";
-import type { Mutation } from "../../../topology/mutation/mutation.ts";
 import { makeDot } from "../../../topology/version/dot.ts";
-import type { Entry } from "../../../topology/version/entry.ts";
+import { entry, mutation } from "../../support/ledger-rows.ts";
 
 let directory: string;
 let open: LmdbLedger[];
@@ -30,37 +29,6 @@ async function reopened(): Promise<LmdbLedger> {
   for (const ledger of open.splice(0)) await ledger.close();
   return opened();
 }
-
-const entry = (n: number): Entry => ({
-  presence: "live",
-  context: new Map([["nyc", makeDot(1000 + n, 1)]]),
-  siblings: [
-    {
-      author: "nyc",
-      dot: makeDot(1000 + n, 1),
-      at: 1000 + n,
-      kind: "put",
-      hash: n.toString(16).padStart(32, "0"),
-      expiresAt: 5000,
-      maxIdleMs: 7,
-      offsetMs: 0,
-    },
-  ],
-  held: undefined,
-  outboxSeq: n,
-});
-
-const mutation = (n: number, valueBytes = 10): Mutation => ({
-  key: `key ${n}`,
-  kind: "put",
-  dot: makeDot(1000 + n, 1),
-  context: new Map([["lon", 9n]]),
-  at: 1000 + n,
-  hash: n.toString(16).padStart(32, "0"),
-  expiresAt: 0,
-  maxIdleMs: 0,
-  value: Buffer.alloc(valueBytes, n),
-});
 
 const failure = async (action: Promise<unknown>): Promise<{ code: string; message: string }> =>
   action.then(
