@@ -1,0 +1,228 @@
+// Goal: whatever two or three sites write while they cannot see each other, they end with the same, and with the winner that
+// the cache's policy names. Method: the links between sites with a real Infinispan each (fra: an embedded cache) are cut,
+// the Java client writes apart, the links are healed.
+import { writeFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+import type { JavaEntry } from "../support/java-client.ts";
+import { until } from "../support/linked-sites.ts";
+import { ReplicatedSites } from "../support/replicated-sites.ts";
+import { shared } from "../support/server-provider.ts";
+
+const POLICIES = {
+  latest: "last-writer-wins",
+  earliest: "first-writer-wins",
+  ranked: "{ prefer-site: [lon, nyc] }",
+  puts: "prefer-put",
+  removes: "prefer-remove",
+  merged: "{ merge: ./union.mjs }",
+} as const;
+type Cache = keyof typeof POLICIES;
+const CACHES = Object.keys(POLICIES) as Cache[];
+
+/** Sorted words of all values, each once: what a set of tabs or roles would want. */
+const UNION = `export default (values) => {
+  const words = values.flatMap(({ value }) => Buffer.from(value).toString().split(" "));
+  return {
+    value: Buffer.from([...new Set(words)].sort().join(" ")),
+    expiry: values.at(-1).expiry,
+  };
+};
+`;
+
+const sites = shared(async () => {
+  const caches = Object.fromEntries(CACHES.map((name) => [name, {}]));
+  const started = await ReplicatedSites.start({
+    sites: [{ name: "nyc", caches }, { name: "lon", caches }, { name: "fra" }],
+    policies: CACHES.map((name) => `{ match: ${name}, mode: async, conflict: ${POLICIES[name]} }`),
+  });
+  writeFileSync(join(started.folder, "union.mjs"), UNION);
+  await started.run();
+  return started;
+});
+
+/** One site's write: a value, or undefined for a remove. In the order in which they are made. */
+type Write = readonly [site: string, value: string | undefined];
+
+/** A key, what each cut-off site does to it, and what each policy shows then. `first` is there before the cut. */
+interface Contest {
+  readonly name: string;
+  readonly first: string;
+  readonly writes: readonly Write[];
+  readonly shows: Readonly<Record<Cache, string | undefined>>;
+}
+
+const same = (value: string | undefined): Record<Cache, string | undefined> => {
+  return {
+    latest: value,
+    earliest: value,
+    ranked: value,
+    puts: value,
+    removes: value,
+    merged: value,
+  };
+};
+
+const TWO: readonly Contest[] = [
+  {
+    name: "two puts",
+    first: "old",
+    writes: [
+      ["nyc", "a b"],
+      ["lon", "b c"],
+    ],
+    shows: { ...same("b c"), earliest: "a b", merged: "a b c" },
+  },
+  {
+    name: "two puts, the other way round",
+    first: "old",
+    writes: [
+      ["lon", "b c"],
+      ["nyc", "a b"],
+    ],
+    shows: { ...same("a b"), earliest: "b c", ranked: "b c", merged: "a b c" },
+  },
+  {
+    name: "a put after a remove",
+    first: "old",
+    writes: [
+      ["nyc", undefined],
+      ["lon", "new"],
+    ],
+    shows: { ...same("new"), earliest: undefined, removes: undefined },
+  },
+  {
+    name: "a remove after a put",
+    first: "old",
+    writes: [
+      ["nyc", "new"],
+      ["lon", undefined],
+    ],
+    shows: { ...same(undefined), earliest: "new", puts: "new" },
+  },
+  {
+    name: "equal values",
+    first: "old",
+    writes: [
+      ["nyc", "equal"],
+      ["lon", "equal"],
+    ],
+    shows: same("equal"),
+  },
+  {
+    name: "several writes at each",
+    first: "old",
+    writes: [
+      ["nyc", "a"],
+      ["lon", "c"],
+      ["nyc", undefined],
+      ["nyc", "b"],
+      ["lon", "d"],
+    ],
+    shows: { ...same("d"), earliest: "b", merged: "b d" },
+  },
+];
+
+const THREE: readonly Contest[] = [
+  {
+    name: "three puts",
+    first: "old",
+    writes: [
+      ["fra", "c d"],
+      ["nyc", "a b"],
+      ["lon", "b c"],
+    ],
+    shows: { ...same("b c"), earliest: "c d", merged: "a b c d" },
+  },
+  {
+    name: "two puts and the latest a remove",
+    first: "old",
+    writes: [
+      ["nyc", "a"],
+      ["lon", "b"],
+      ["fra", undefined],
+    ],
+    shows: { ...same(undefined), earliest: "a", ranked: "b", puts: "b" },
+  },
+  {
+    name: "two removes and the latest a put",
+    first: "old",
+    writes: [
+      ["lon", undefined],
+      ["nyc", undefined],
+      ["fra", "new"],
+    ],
+    shows: { ...same("new"), earliest: undefined, ranked: undefined, removes: undefined },
+  },
+];
+
+async function write(cache: Cache, name: string, [site, value]: Write): Promise<void> {
+  const at = await sites().site(site).cache(cache);
+  if (value === undefined) await at.remove(Buffer.from(name));
+  else await at.put(Buffer.from(name), Buffer.from(value));
+}
+
+/** Plays every contest in every cache with the links cut, heals them, and returns what all sites then show. */
+async function play(contests: readonly Contest[]): Promise<Map<Cache, Map<string, JavaEntry>>> {
+  for (const cache of CACHES)
+    for (const { name, first } of contests) await write(cache, name, ["nyc", first]);
+  for (const cache of CACHES) await sites().level(cache);
+  sites().cut();
+  const steps = Math.max(...contests.map(({ writes }) => writes.length));
+  for (let step = 0; step < steps; step++) {
+    for (const { name, writes } of contests) {
+      const next = writes[step];
+      if (next === undefined) continue;
+      for (const cache of CACHES) await write(cache, name, next);
+    }
+    // Each write has its own version, and a later step a later time, only once the earlier is captured.
+    for (const cache of CACHES) await captured(cache);
+  }
+  sites().heal();
+  const shown = new Map<Cache, Map<string, JavaEntry>>();
+  for (const cache of CACHES) shown.set(cache, await sites().level(cache, { timeoutMs: 60_000 }));
+  return shown;
+}
+
+async function captured(cache: Cache): Promise<void> {
+  await until("what was written is captured and in the log", async () =>
+    sites().all.every((site) => {
+      const { agent } = site.handled(cache);
+      return agent !== undefined && agent.dirty === 0 && agent.outboxRows === 0;
+    }),
+  );
+}
+
+function expectWinners(
+  contests: readonly Contest[],
+  shown: ReadonlyMap<Cache, ReadonlyMap<string, JavaEntry>>,
+): void {
+  for (const { name, shows } of contests) {
+    const found = CACHES.map((cache) => {
+      const entry = shown.get(cache)?.get(Buffer.from(name).toString("hex"));
+      return [cache, entry?.value.toString()];
+    });
+    expect(Object.fromEntries(found), name).toEqual(shows);
+  }
+}
+
+describe("writes at sites that cannot see each other", () => {
+  it("end with the winner of every policy at all sites, after two of them wrote (I2)", async () => {
+    expectWinners(TWO, await play(TWO));
+  });
+
+  it("end with the winner of every policy at all sites, after three of them wrote (I2)", async () => {
+    expectWinners(THREE, await play(THREE));
+  });
+
+  it("are superseded by a write that had seen them, whatever the policy (I3)", async () => {
+    for (const cache of CACHES) {
+      await write(cache, "two puts", ["fra", "after all"]);
+      await write(cache, "three puts", ["lon", undefined]);
+      const found = await sites().level(cache);
+      const value = (name: string) =>
+        found.get(Buffer.from(name).toString("hex"))?.value.toString();
+      expect([value("two puts"), value("three puts")], cache).toEqual(["after all", undefined]);
+    }
+  });
+});
