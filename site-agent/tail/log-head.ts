@@ -11,6 +11,8 @@ export interface Head {
   readonly lastSeq: number;
   /** Creation time of the stream, as the log told it. */
   readonly created: string;
+  /** An acknowledgement showed that the log had lost its end: by now it may be as long as before, with other records. */
+  readonly lostItsEnd?: boolean;
 }
 
 /** A moment of a log. */
@@ -27,6 +29,7 @@ export function breakOf(head: Head | undefined, log: LogState | undefined): stri
   if (head === undefined)
     return log.lastSeq === 0 ? undefined : "this ledger never wrote to the log";
   if (log.created !== head.created) return "the log's stream was made anew";
+  if (head.lostItsEnd === true) return "the log acknowledged a sequence twice: it was truncated";
   if (log.lastSeq < head.lastSeq) {
     return `the log ends at ${log.lastSeq}, but ${head.lastSeq} was acknowledged: it was truncated`;
   }
@@ -107,28 +110,34 @@ export class LogHead {
   /**
    * Stages a PubAck of a record that was sent when the log stood at `sent`: those of other caches may have come first.
    *
-   * @throws LogTruncated if it is not above the last one that had come then, or if the log was made anew meanwhile
+   * @throws LogTruncated if it is not above the last one that had come then, from there on until the log was checked, or if
+   *   the log was made anew meanwhile
    */
   acknowledged(ack: PublishAck, sent: Standing): void {
     const head = this.#head;
     const isSame = head !== undefined && head.incarnation === sent.incarnation;
-    if (!isSame || (!ack.duplicate && ack.seq <= sent.lastSeq)) {
+    const isBelow = !ack.duplicate && ack.seq <= sent.lastSeq;
+    if (isSame && isBelow) this.#stage({ ...head, lostItsEnd: true });
+    if (!isSame || isBelow || head.lostItsEnd === true) {
       throw new IsthmusError(
         ErrorCode.LogTruncated,
         isSame
-          ? `the log acknowledged ${ack.seq}, but ${sent.lastSeq} was acknowledged before`
+          ? `the log acknowledged ${ack.seq} after it had lost its end: ${sent.lastSeq} was acknowledged before`
           : `the log was made anew before it acknowledged ${ack.seq}`,
         { hint: "A log that lost its end gets a new incarnation at the next check." },
       );
     }
     if (ack.seq <= head.lastSeq) return;
-    this.#head = { ...head, lastSeq: ack.seq };
-    this.#ledger.setFact(FACT, this.#head);
+    this.#stage({ ...head, lastSeq: ack.seq });
+  }
+
+  #stage(head: Head): void {
+    this.#head = head;
+    this.#ledger.setFact(FACT, head);
   }
 
   async #set(head: Head): Promise<void> {
-    this.#head = head;
-    this.#ledger.setFact(FACT, head);
+    this.#stage(head);
     await this.#ledger.sync();
   }
 }
