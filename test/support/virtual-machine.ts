@@ -51,16 +51,18 @@ export class VirtualMachine {
     this.#wall.skewMs += ms;
   }
 
-  /** Lets virtual time pass. */
+  /** Lets virtual time pass; all that became due has run. */
   async pass(ms: number): Promise<void> {
+    await microtasks();
     await this.#time.run(this.#time.now + ms);
+    await microtasks();
   }
 
   /** Lets time pass until `isDone`. */
   async until(isDone: () => boolean): Promise<void> {
-    if (isDone()) return;
-    const done = await this.#time.run(this.#time.now + PATIENCE_MS, isDone);
-    if (!done && !isDone()) throw new Error("what the test waits for never came");
+    await microtasks();
+    if (isDone() || (await this.#time.run(this.#time.now + PATIENCE_MS, isDone))) return;
+    if (!isDone()) throw new Error("what the test waits for never came");
   }
 
   /** Lets time pass until `promise` has ended; resolves or rejects as it did. */
@@ -70,8 +72,9 @@ export class VirtualMachine {
       ended = true;
     };
     promise.then(end, end);
-    await Promise.race([promise.then(end, end), this.pass(0)]);
     await this.until(() => ended);
     return promise;
   }
 }
+
+const microtasks = (): Promise<void> => new Promise((resolve) => setImmediate(resolve));
