@@ -46,6 +46,9 @@ export const ErrorCode = {
   /** Warning: a key is valid but does nothing here. Remedy: the message says what it would need. */
   FileNoEffect: "IS1019",
 
+  /** A key of the file that this version does not have yet. Remedy: take it out to run without it, or use a version that has it. */
+  FileNotAvailable: "IS1091",
+
   /** A merge that the file names cannot be used. Remedy: the message says why; a module needs a default export that is a function of `(values) => ({ value, expiry })`. */
   MergeUnusable: "IS1090",
 

@@ -1,6 +1,7 @@
 import { dirname, resolve } from "node:path";
 import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
 import { LOG_LEVELS, siteLogger, type LogLevel } from "../log/site-logger.ts";
+import { unavailableKeys } from "../site/unavailable.ts";
 import { loadMerges } from "../site/merges.ts";
 import { SiteProcess } from "../site/site-process.ts";
 import { systemClock, systemRandom } from "../site/system.ts";
@@ -18,7 +19,16 @@ export const run: Verb = {
   },
   async run(context: VerbContext): Promise<Exit> {
     const config = await loadConfig(context);
-    const { name } = requiredSite(config, context);
+    const site = requiredSite(config, context);
+    const { name } = site;
+    const [missing] = unavailableKeys(config, [site]);
+    if (missing !== undefined) {
+      throw new IsthmusError(
+        ErrorCode.FileNotAvailable,
+        `${context.file}: ${missing} is not available in this version`,
+        { hint: "take the key out to run without it; `sync` is then confirmed, and not held" },
+      );
+    }
     const directory = dirname(resolve(context.cwd, context.file));
     const merges = await loadMerges(config, directory);
     const { logger, close } = siteLogger(name, levelOf(context), systemClock);

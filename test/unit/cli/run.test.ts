@@ -1,0 +1,47 @@
+import { mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { main } from "../../../deploy/cli/main.ts";
+
+let folder: string;
+beforeEach(() => {
+  folder = mkdtempSync(join(tmpdir(), "isthmus-run-"));
+});
+afterEach(() => rmSync(folder, { recursive: true }));
+
+const FILE = (more: string, policy: string): string => `apiVersion: isthmus/v1
+sites:
+  nyc: { cache: { servers: ["127.0.0.1:1"] }, nats: { servers: ["nats://127.0.0.1:2"] }${more} }
+  lon: { cache: { servers: ["127.0.0.1:3"] }, nats: { servers: ["nats://127.0.0.1:4"] } }
+policies:
+  - { match: sessions, mode: sync${policy} }
+`;
+
+async function isthmus(file: string, ...args: string[]): Promise<{ code: number; said: string }> {
+  writeFileSync(join(folder, "isthmus.yaml"), file);
+  let said = "";
+  const write = (text: string) => (said += text);
+  const around = { stdout: { write }, stderr: { write }, cwd: folder, version: "0" };
+  return { code: await main(args, around), said };
+}
+
+describe("a key that this version does not have yet", () => {
+  it.each([
+    [', frontDoor: { listen: "127.0.0.1:5" }', "", "sites.nyc.frontDoor"],
+    ["", ", singleUse: home", "policies[0].singleUse"],
+  ])("stops run with exit 2 and its name: %s%s", async (site, policy, key) => {
+    const { code, said } = await isthmus(FILE(site, policy), "run", "--site", "nyc");
+    expect(code).toBe(2);
+    expect(said).toContain(`${key} is not available in this version`);
+  });
+
+  it("is named by check, which takes the file", async () => {
+    const { code, said } = await isthmus(
+      FILE(', frontDoor: { listen: "127.0.0.1:5" }', ""),
+      "check",
+    );
+    expect(code).toBe(0);
+    expect(said).toContain("sites.nyc.frontDoor is not available in this version");
+  });
+});
