@@ -23,14 +23,15 @@ export const SASL_MECHANISMS = [
   "DIGEST-MD5",
   "PLAIN",
   "EXTERNAL",
+  "OAUTHBEARER",
 ] as const;
 
 /** How the connector logs in at Infinispan; the password stays in the environment. */
 export interface CacheAuth {
   readonly mechanism: (typeof SASL_MECHANISMS)[number];
-  /** undefined only under EXTERNAL, where the client certificate says who it is. */
+  /** undefined only where something else says who it is: the client certificate of EXTERNAL, the token of OAUTHBEARER. */
   readonly username: string | undefined;
-  /** Name of the environment variable that holds the password; undefined only under EXTERNAL. */
+  /** Name of the environment variable that holds the password, or OAUTHBEARER's token; undefined only under EXTERNAL. */
   readonly passwordEnv: string | undefined;
   readonly realm: string;
 }

@@ -42,6 +42,19 @@ const clientTlsFields = {
   keyFile: optional(path),
 };
 
+const BY_PASSWORD = ["username", "passwordEnv"] as const;
+
+/** The keys that a login by each mechanism needs. */
+const LOGIN_NEEDS: Record<CacheAuth["mechanism"], ReadonlyArray<"username" | "passwordEnv">> = {
+  "SCRAM-SHA-512": BY_PASSWORD,
+  "SCRAM-SHA-384": BY_PASSWORD,
+  "SCRAM-SHA-256": BY_PASSWORD,
+  "DIGEST-MD5": BY_PASSWORD,
+  PLAIN: BY_PASSWORD,
+  EXTERNAL: [],
+  OAUTHBEARER: ["passwordEnv"],
+};
+
 const auth: Reader<CacheAuth> = checked(
   mapping({
     mechanism: withDefault(choice(SASL_MECHANISMS), "SCRAM-SHA-512"),
@@ -50,8 +63,7 @@ const auth: Reader<CacheAuth> = checked(
     realm: withDefault(text(), "default"),
   }),
   (value, place, file) => {
-    if (value.mechanism === "EXTERNAL") return true;
-    return (["username", "passwordEnv"] as const)
+    return LOGIN_NEEDS[value.mechanism]
       .map((key) => value[key] !== undefined || missing(place, file, key, value.mechanism))
       .every(Boolean);
   },

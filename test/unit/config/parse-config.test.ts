@@ -315,6 +315,9 @@ describe("a site", () => {
       expect.stringContaining('missing key "passwordEnv": PLAIN needs it'),
     ]);
     expect(cacheFaults('{ servers: ["a:1"], auth: { mechanism: EXTERNAL } }')).toEqual([]);
+    expect(cacheFaults('{ servers: ["a:1"], auth: { mechanism: OAUTHBEARER } }')).toEqual([
+      expect.stringContaining('missing key "passwordEnv": OAUTHBEARER needs it'),
+    ]);
   });
 
   it("gives certificate and key together", () => {
