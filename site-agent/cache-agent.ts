@@ -16,7 +16,7 @@ import { shown } from "../topology/version/show.ts";
 import { dropsInRound, type TombstoneRound } from "../topology/version/tombstone.ts";
 import { valueHash } from "../topology/version/value-hash.ts";
 import { Applier } from "./apply/applier.ts";
-import { UnknownWrites } from "./apply/unknown-writes.ts";
+import { UnknownWrites, wasJoined } from "./apply/unknown-writes.ts";
 import { knownHashes, rebuilt, rejoined } from "./apply/recovery.ts";
 import type { CacheAgentParts } from "./cache-agent-parts.ts";
 import { CacheStats } from "./cache-stats.ts";
@@ -449,12 +449,10 @@ export class CacheAgent implements CacheHands {
     }
   }
 
-  /** Brings a key's cache to what shows, once whoever holds its lock has ended; what fails then is found by a scan. */
+  /** Brings a key's cache to what shows, once whoever holds its lock has ended; a scan does what fails. */
   #settle(key: Key): void {
-    this.#applier.settle(key).catch((error: unknown) => {
-      this.#parts.logger.debug({ err: error }, "a key could not be settled, the cache is scanned");
-      this.openGap("a write without an answer could not be settled");
-    });
+    const failed = () => this.openGap("a write without an answer could not be settled");
+    this.#applier.settle(key).catch(failed);
   }
 
   #hash(value: Uint8Array): ValueHash {
@@ -554,9 +552,10 @@ export class CacheAgent implements CacheHands {
       evicts: this.#parts.policy.evicts,
       unknownWrites: this.#unknownWrites,
       past: this.#past,
-      onStray: (key, entry, { state, hash: found }) => {
-        this.rows.put(key, this.#applier.adopted(entry, state, found));
-        this.#settle(key);
+      onStray: (key, entry, { read, write }) => {
+        this.rows.put(key, this.#applier.adopted(entry, read.state, read.hash));
+        // One that was not joined yet will be: its apply is tried again. One that was has been done too late.
+        if (wasJoined(write, entry?.context ?? this.floor())) this.#settle(key);
       },
       listener: () => this.#listener,
       onGap: (reason) => this.openGap(reason),

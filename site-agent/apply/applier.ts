@@ -267,6 +267,10 @@ export class Applier {
     const { connector, stats, dots, unknownWrites } = this.#parts;
     await dots.ready();
     const wanted = plan.write === "put" ? plan.wanted : undefined;
+    // Its event would read as a remove of a key that waits for its copy.
+    if (plan.write === "remove" && plan.presence === "absent") {
+      unknownWrites.add(key, expected, undefined);
+    }
     try {
       const outcome =
         wanted?.value !== undefined
@@ -308,7 +312,7 @@ export class Applier {
   ): Promise<Written> {
     const { stats, changes, rows, hash, ledger, dirty, listener, dots, past } = this.#parts;
     const found = state === undefined ? "" : hash(state.value);
-    const isOurs = this.#parts.unknownWrites.explain(key, state, found);
+    const isOurs = this.#parts.unknownWrites.explain(key, state, found) !== undefined;
     if (isOurs) stats.intentsMatched += 1;
     if (state === undefined) {
       if (isOurs && intent?.write === "remove") return { end: "done", token: undefined };
@@ -339,7 +343,7 @@ export class Applier {
     return AGAIN;
   }
 
-  /** The row of a key whose present state an earlier write of ours made; {@link settle} then makes it what shows. */
+  /** The row of a key whose present state an earlier write of ours made: what is applied next starts from it. */
   adopted(entry: Entry | undefined, state: CacheState | undefined, hash: ValueHash): Entry {
     const base = entry ?? { context: this.#parts.floor(), siblings: [], outboxSeq: 0 };
     if (state === undefined) return { ...base, presence: "absent", held: undefined };

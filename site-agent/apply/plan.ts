@@ -6,6 +6,8 @@ export interface Wanted extends Expiry {
   readonly hash: ValueHash;
   /** undefined: the bytes are not at this site (the cache holds them, or a peer does). */
   readonly value: Uint8Array | undefined;
+  /** The version that it is; undefined for a merged value. */
+  readonly of: Pick<Sibling, "author" | "dot"> | undefined;
 }
 
 /** How the cache is brought to what should show. */
@@ -57,7 +59,8 @@ function wantedOf(
   // What arrives past its expiry still superseded what was here.
   if (expiresAt !== 0 && expiresAt <= now) return undefined;
   const hash = shows.kind === "merged" ? (mergedHash ?? "") : shows.hash;
-  return { hash, value: shows.value, expiresAt, maxIdleMs: shows.maxIdleMs };
+  const of = shows.kind === "merged" ? undefined : { author: shows.author, dot: shows.dot };
+  return { hash, value: shows.value, expiresAt, maxIdleMs: shows.maxIdleMs, of };
 }
 
 /** The versions as the ledger keeps them: value bytes only with the siblings in `keep`. */

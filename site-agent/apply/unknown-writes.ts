@@ -1,10 +1,12 @@
 import { UNKNOWN_WRITE_MS, UNKNOWN_WRITES_MAX } from "../../topology/limits.ts";
 import type { CacheState, Clock } from "../../topology/ports.ts";
-import type { Key, ValueHash } from "../../topology/version/entry.ts";
+import { covers } from "../../topology/version/context.ts";
+import type { Context, Key, ValueHash } from "../../topology/version/entry.ts";
 import { sameExpiry } from "../tail/judge.ts";
 import type { Wanted } from "./plan.ts";
 
-interface UnknownWrite {
+/** One of {@link UnknownWrites}. */
+export interface UnknownWrite {
   /** What the write was conditional on. */
   readonly expected: bigint | "missing";
   /** undefined: it was a remove. */
@@ -14,7 +16,7 @@ interface UnknownWrite {
 }
 
 /**
- * Conditional writes of this process that got no answer: each may have been done, or be done yet. A state that one of them
+ * Conditional writes of this process that got no answer, and removes that left a known version without a copy here: each may have been done, or be done yet. A state that one of them
  * explains is the version that was being applied, never a local change (I4).
  */
 export class UnknownWrites {
@@ -38,12 +40,12 @@ export class UnknownWrites {
   }
 
   /**
-   * Whether one of these writes made what was found (undefined: the key is missing). Those that it shows to be over are
+   * Which of these writes made what was found (undefined: the key is missing), if one did. Those that it shows to be over are
    * forgotten: one on a token that is gone can never be done; one on a missing key can be, whenever it is missing again.
    */
-  explain(key: Key, state: CacheState | undefined, hash: ValueHash): boolean {
+  explain(key: Key, state: CacheState | undefined, hash: ValueHash): UnknownWrite | undefined {
     const all = this.#writes.get(key);
-    if (all === undefined) return false;
+    if (all === undefined) return undefined;
     const now = this.#clock.monotonic();
     const writes = all.filter((write) => write.until > now);
     const made = writes.find(({ wanted }) =>
@@ -57,6 +59,12 @@ export class UnknownWrites {
     );
     if (open.length > 0) this.#writes.set(key, open);
     else this.#writes.delete(key);
-    return made !== undefined;
+    return made;
   }
+}
+
+/** Whether the version that a write brings was joined already: then it was done too late, and may have to be undone. */
+export function wasJoined({ wanted }: UnknownWrite, context: Context): boolean {
+  const of = wanted?.of;
+  return of !== undefined && covers(context, of.author, of.dot);
 }

@@ -11,7 +11,7 @@ import type { Entry, Held, Key, ValueHash } from "../../topology/version/entry.t
 import type { CacheStats } from "../cache-stats.ts";
 import type { DotReserve } from "../dot-reserve.ts";
 import type { KeyLocks } from "../key-locks.ts";
-import type { UnknownWrites } from "../apply/unknown-writes.ts";
+import type { UnknownWrite, UnknownWrites } from "../apply/unknown-writes.ts";
 import type { PastStates } from "../past-states.ts";
 import type { LocalChanges } from "../local-changes.ts";
 import type { DirtyKeys, Mark } from "./dirty-keys.ts";
@@ -39,8 +39,12 @@ export interface CaptureParts {
   readonly evicts: boolean;
   readonly unknownWrites: UnknownWrites;
   readonly past: PastStates;
-  /** A write of ours without an answer was done after all: the key's row says so now, and is to be settled. */
-  readonly onStray: (key: Key, entry: Entry | undefined, read: Read) => void;
+  /** A write of ours without an answer was done after all: the key's row is to say so. */
+  readonly onStray: (
+    key: Key,
+    entry: Entry | undefined,
+    found: { readonly read: Read; readonly write: UnknownWrite },
+  ) => void;
   /** Number of the listener that is registered now. */
   readonly listener: () => number;
   /** Something may have been missed: the cache falls into a gap, for this reason. */
@@ -189,9 +193,12 @@ export class Capture {
     }
     const [verdict, read] = await this.#read(key, mark, entry);
     const isChange = verdict.is === "put" || verdict.is === "remove";
-    if (isChange && this.#parts.unknownWrites.explain(key, read.state, read.hash)) {
+    const write = isChange
+      ? this.#parts.unknownWrites.explain(key, read.state, read.hash)
+      : undefined;
+    if (write !== undefined) {
       stats.intentsMatched += 1;
-      this.#parts.onStray(key, entry, read);
+      this.#parts.onStray(key, entry, { read, write });
       return;
     }
     if (isChange || verdict.is === "expired") this.#parts.past.replaced(key, entry?.held);
