@@ -1,7 +1,8 @@
 import type { Profile } from "./profile.ts";
 import { NEVER, OFF } from "./profile.ts";
-import { hashOf, type SimCache, type SimCacheServer, type SimWorldParts } from "./sim-cache.ts";
-import { SimRandom } from "./sim-random.ts";
+import { hashOf, type SimCache, type SimWorldParts } from "./sim-cache.ts";
+import type { SimCacheServer } from "./sim-cache-server.ts";
+import type { SimRandom } from "./sim-random.ts";
 
 /** An application at one site: it writes to the site's caches and knows nothing of Isthmus. */
 export class Client {

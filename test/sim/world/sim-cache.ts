@@ -1,10 +1,8 @@
-import { ErrorCode, IsthmusError } from "../../../topology/errors.ts";
-import type { CacheConnector, CacheEvent, CacheSite, CacheState } from "../../../topology/ports.ts";
+import type { CacheEvent, CacheState } from "../../../topology/ports.ts";
 import type { Key, ValueHash } from "../../../topology/version/entry.ts";
 import { valueHash } from "../../../topology/version/value-hash.ts";
 import type { Counts } from "./counts.ts";
 import type { SimProcess, WallClock } from "./sim-process.ts";
-import { ConnectedCache } from "./sim-connector.ts";
 import type { SimRandom } from "./sim-random.ts";
 import type { SimTime } from "./sim-time.ts";
 
@@ -210,7 +208,7 @@ export class SimCache {
   #reap(): void {
     const { time, random } = this.parts;
     time.after(random.between(500, 3_000), () => {
-      for (const key of [...this.#entries.keys()]) this.access(key);
+      for (const key of this.#entries.keys()) this.access(key);
       this.#reap();
     });
   }
@@ -265,28 +263,3 @@ export class SimCache {
 }
 
 export const hashOf = (value: Uint8Array): ValueHash => valueHash(MEDIA_TYPE, value);
-
-/** The caches of one site. */
-export class SimCacheServer {
-  readonly caches: ReadonlyMap<string, SimCache>;
-
-  constructor(caches: ReadonlyMap<string, SimCache>) {
-    this.caches = caches;
-  }
-
-  /** The caches as one process reaches them. */
-  connect(process: SimProcess): CacheSite {
-    return {
-      cache: (name): CacheConnector => new ConnectedCache(this.caches.get(name), name, process),
-      names: async () => [...this.caches.keys()],
-      close: async () => undefined,
-    };
-  }
-
-  get isUp(): boolean {
-    return [...this.caches.values()].every((cache) => cache.isUp);
-  }
-}
-
-export const unreachable = (name: string): IsthmusError =>
-  new IsthmusError(ErrorCode.CacheUnreachable, `no server of ${name} could be reached`);

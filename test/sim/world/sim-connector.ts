@@ -9,7 +9,7 @@ import type {
   WriteOutcome,
 } from "../../../topology/ports.ts";
 import type { Key } from "../../../topology/version/entry.ts";
-import { type Listening, MEDIA_TYPE, type SimCache, unreachable } from "./sim-cache.ts";
+import { type Listening, MEDIA_TYPE, type SimCache } from "./sim-cache.ts";
 import type { SimProcess } from "./sim-process.ts";
 
 /** What an operation did at the server: its answer, and when every replica has it (virtual ms). */
@@ -195,3 +195,6 @@ export class ConnectedCache implements CacheConnector {
     });
   }
 }
+
+const unreachable = (name: string): IsthmusError =>
+  new IsthmusError(ErrorCode.CacheUnreachable, `no server of ${name} could be reached`);

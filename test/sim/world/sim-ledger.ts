@@ -169,16 +169,16 @@ export class SimLedger implements Ledger {
     this.#committing = generation;
     // It is in the file at some moment before the process hears of it.
     const takes = this.#random.latency(1);
-    const heard = new Promise<void>((resolve) => {
+    this.#committingDone = new Promise<void>((resolve) => {
       this.#process.later(takes * this.#random.next(), () => {
         this.#disk.commit(generation);
-        this.#process.later(takes, resolve);
+        this.#process.later(takes, () => {
+          this.#committing = undefined;
+          if (this.#staged.size > 0 && !this.#begun) this.#begin();
+          resolve();
+          for (const committed of waiting) committed();
+        });
       });
-    });
-    this.#committingDone = heard.then(() => {
-      this.#committing = undefined;
-      if (this.#staged.size > 0 && !this.#begun) this.#begin();
-      for (const resolve of waiting) resolve();
     });
   }
 }

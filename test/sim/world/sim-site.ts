@@ -3,7 +3,8 @@ import { Site } from "../../../deploy/site/site.ts";
 import { conflictPolicyHash } from "../../../topology/policy/conflict-policy-hash.ts";
 import type { Config } from "../../../topology/config/config.ts";
 import type { Ledger, Logger } from "../../../topology/ports.ts";
-import type { SimCacheServer, SimWorldParts } from "./sim-cache.ts";
+import type { SimWorldParts } from "./sim-cache.ts";
+import type { SimCacheServer } from "./sim-cache-server.ts";
 import { LedgerDisk, SimLedger } from "./sim-ledger.ts";
 import type { Links } from "./sim-links.ts";
 import type { SimLog } from "./sim-log.ts";
@@ -48,7 +49,7 @@ export class SimSite {
   }
 
   start(): void {
-    const { config, name, wall, caches, log, mirrors, links, parts, onFailure, wrap } = this.ground;
+    const { config, name, wall, caches, log, mirrors, links, parts, wrap } = this.ground;
     const process = new SimProcess(parts.time, wall);
     const random = parts.random.fork();
     const real: Ledger = new SimLedger(this.disk, process, random);
@@ -78,12 +79,17 @@ export class SimSite {
     this.process = process;
     this.site = site;
     parts.trace(`${name}: process starts, term ${this.#term}`);
-    site.run(signal).then(
-      () => {
-        if (!signal.aborted) onFailure(new Error(`${name}: run() ended by itself`));
-      },
-      (error: unknown) => onFailure(error),
-    );
+    void this.#watch(site, signal);
+  }
+
+  async #watch(site: Site, signal: AbortSignal): Promise<void> {
+    const { name, onFailure } = this.ground;
+    try {
+      await site.run(signal);
+      if (!signal.aborted) onFailure(new Error(`${name}: run() ended by itself`));
+    } catch (error) {
+      onFailure(error);
+    }
   }
 
   /** The process dies here and now. */

@@ -1,4 +1,6 @@
 import type { Entry } from "../../../topology/version/entry.ts";
+import { decodeRecord } from "../../../topology/mutation/batch.ts";
+import type { StoredMessage } from "../../../topology/ports.ts";
 import { logSubject } from "../../../topology/names.ts";
 import { cacheOf, Checkers, finalObjection, rowOf, Violation } from "./checkers.ts";
 import { Client } from "./client.ts";
@@ -6,7 +8,8 @@ import { Counts } from "./counts.ts";
 import { FaultSchedule } from "./fault-schedule.ts";
 import { Oracle } from "./oracle.ts";
 import { configOf, type Fault, NEVER, OFF, type Profile } from "./profile.ts";
-import { type Change, hashOf, SimCache, SimCacheServer, type SimWorldParts } from "./sim-cache.ts";
+import { type Change, hashOf, SimCache, type SimWorldParts } from "./sim-cache.ts";
+import { SimCacheServer } from "./sim-cache-server.ts";
 import { Links } from "./sim-links.ts";
 import { SimLog } from "./sim-log.ts";
 import { SimMirror } from "./sim-mirror.ts";
@@ -214,7 +217,12 @@ export class World {
         }
         for (const key of this.#oracles.get(name)?.keys() ?? []) {
           if (rowOf(this.#site(ground.name), name, key)?.presence === "absent") {
-            return `${at}: ${name}/${key} is absent`;
+            const rows = this.#sites.map((s) => {
+              const row = rowOf(s, name, key);
+              const siblings = row?.siblings.map((v) => `${v.author} ${v.dot} ${v.at} ${v.hash}`);
+              return `${s.name} ${row?.presence}: ${siblings?.join(", ")}`;
+            });
+            return `${at}: ${name}/${key} is absent (${rows.join("; ")})`;
           }
         }
       }
@@ -282,7 +290,10 @@ export class World {
       }
       const log = logs.get(name);
       if (log === undefined) throw new Error(`no log of ${name}`);
-      log.onStored = (record) => this.#checkers.stored(name, record);
+      log.onStored = (record) => {
+        this.#traceRecord(name, record);
+        this.#checkers.stored(name, record);
+      };
       const site = new SimSite({
         name,
         config,
@@ -298,6 +309,17 @@ export class World {
       site.disk.onCommit = (changes, disk) => this.#checkers.committed(name, changes, disk);
       return site;
     });
+  }
+
+  #traceRecord(site: string, { seq, payload }: StoredMessage): void {
+    const record = decodeRecord(payload);
+    if (record.kind !== "batch") return;
+    const { header, mutations } = record;
+    for (const { key, kind, dot, value, expiresAt } of mutations) {
+      const what = kind === "put" ? Buffer.from(value ?? []).toString() : "nothing";
+      const until = expiresAt === 0 ? "" : ` until ${expiresAt}`;
+      this.#trace.add(`${site}: log ${seq}: ${header.cache}/${key} = ${what}${until}, dot ${dot}`);
+    }
   }
 
   #changed(site: string, cache: string, change: Change): void {

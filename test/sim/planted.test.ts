@@ -1,0 +1,32 @@
+import { fileURLToPath } from "node:url";
+import { describe, expect, it } from "vitest";
+import { drawProfile } from "./world/profile.ts";
+import { World } from "./world/sim-world.ts";
+import { PLANTED, SourceCopy } from "./planted/planted-faults.ts";
+
+// Goal: the checkers have teeth. Method: each of some bugs that one could well make is put into a copy of the source, and the
+// simulator must find it within a few seeds; the copy without a bug must pass the same seeds.
+
+const ROOT = fileURLToPath(new URL("../../", import.meta.url));
+const SEEDS_MAX = 25;
+
+describe("a planted fault is found", () => {
+  it.each(PLANTED.map((fault) => [fault.what, fault] as const))("%s", async (_what, fault) => {
+    const copy = new SourceCopy(ROOT);
+    try {
+      copy.plant(fault);
+      let seed = 0;
+      let found: Error | undefined;
+      while (found === undefined && seed < SEEDS_MAX) {
+        seed += 1;
+        found = (await copy.run(seed, fault.faults)).failure;
+      }
+      expect(found, `no seed of ${SEEDS_MAX} found it`).toBeDefined();
+      const sound = await new World(drawProfile(seed, new Set(fault.faults))).run();
+      expect(sound.failure, `seed ${seed} without the fault`).toBeUndefined();
+      console.log(`${fault.what}: seed ${seed}: ${found?.message.slice(0, 160)}`);
+    } finally {
+      copy.remove();
+    }
+  });
+});
