@@ -223,7 +223,8 @@ export class Receiver {
             { seq: message.seq, code: ErrorCode.BatchRefused },
             `batch refused: ${acceptance.why}`,
           );
-          this.#passed(message.seq, batch.header.incarnation);
+          // Not of this log: its header says nothing about it.
+          this.#passed(message.seq, "");
           return false;
         case "block":
           if (this.#blocked !== acceptance.why) {
@@ -237,7 +238,7 @@ export class Receiver {
   }
 
   #passed(seq: number, incarnation: string): void {
-    if (incarnation !== "") this.#incarnation = incarnation;
+    if (incarnation !== "") this.#enter(incarnation);
     if (this.#tracker.done(seq)) this.#store();
   }
 
@@ -249,15 +250,21 @@ export class Receiver {
     await ledger.sync();
   }
 
+  /** Each incarnation counts from one. */
+  #enter(incarnation: string): void {
+    if (incarnation === this.#incarnation) return;
+    this.#incarnation = incarnation;
+    this.#counter = 0;
+  }
+
   #note(header: BatchHeader): void {
-    if (header.incarnation !== this.#incarnation) {
-      this.#incarnation = header.incarnation;
-      this.#counter = header.counter - 1;
-    }
+    this.#enter(header.incarnation);
     if (header.counter > this.#counter + 1) {
       this.stats.counterGaps += 1;
       this.#isIncomplete = true;
-      this.#parts.onGap(`batches ${this.#counter + 1} to ${header.counter - 1} are not in the log`);
+      this.#parts.onGap(
+        `batches ${this.#counter + 1} to ${header.counter - 1} were not applied here`,
+      );
     }
     this.#counter = Math.max(this.#counter, header.counter);
   }
