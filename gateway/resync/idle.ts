@@ -143,6 +143,7 @@ export class IdleAsker {
     const { clock, logger } = this.#parts;
     while (!signal.aborted) {
       if (!this.#isMore && this.#waiting.size === 0) await this.#sleep(signal);
+      if (signal.aborted) return;
       await clock.sleep(IDLE_GATHER_MS / 2, signal);
       if (signal.aborted) return;
       try {

@@ -25,11 +25,14 @@ export class ManualClock implements Clock {
 
   sleep(ms: number, signal?: AbortSignal): Promise<void> {
     return new Promise((resolve) => {
-      const cancel = this.after(ms, resolve);
-      signal?.addEventListener("abort", () => {
+      const end = () => {
         cancel();
+        signal?.removeEventListener("abort", end);
         resolve();
-      });
+      };
+      const cancel = this.after(ms, end);
+      signal?.addEventListener("abort", end);
+      if (signal?.aborted === true) end();
     });
   }
 

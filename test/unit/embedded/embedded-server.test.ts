@@ -128,6 +128,28 @@ describe("expiry", () => {
     expect(await client.get("k")).toBeUndefined();
   });
 
+  it("begins the idle time anew at a refused conditional write, but not at an iteration or SIZE", async () => {
+    await client.ask("put", written("1", -1, 1000));
+    const wrong = { key: b("k"), entryVersion: 1n };
+    const refused = [
+      () => client.ask("putIfAbsent", written("2", -1, 1000)),
+      () => client.ask("replaceIfUnmodified", { ...written("2", -1, 1000), ...wrong }),
+      () => client.ask("removeIfUnmodified", wrong),
+    ];
+    for (const ask of refused) {
+      clock.advance(900);
+      expect((await ask()).header.status).toBe(Status.NotExecuted);
+    }
+    clock.advance(900);
+    const scope = { segments: undefined, filterConverter: undefined, batchSize: 10 };
+    const start = { ...scope, includeMetadata: true };
+    const { iterationId } = await client.ask("iterationStart", start);
+    expect((await client.ask("iterationNext", { iterationId })).entries).toHaveLength(1);
+    expect((await client.ask("size", {})).size).toBe(1n);
+    clock.advance(100);
+    expect(await client.get("k")).toBeUndefined();
+  });
+
   it("is found by the reaper without a read, and tells the value", async () => {
     await client.ask("put", written("1", 500));
     await client.ask("addClientListener", listener());
