@@ -1,3 +1,4 @@
+import { setMaxListeners } from "node:events";
 import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
 import { RETRY_MS_MAX } from "../../topology/limits.ts";
 import type { CacheName, SiteName } from "../../topology/names.ts";
@@ -153,6 +154,8 @@ export class Inbound {
 
   async #receive(mirror: MirrorState, signal: AbortSignal): Promise<void> {
     const ended = new AbortController();
+    // Every apply that waits for its next try listens to it: bounded by the receivers' windows, not by Node's default of ten.
+    setMaxListeners(0, ended.signal);
     const stop = () => ended.abort();
     signal.addEventListener("abort", stop);
     // It may have aborted while the mirror was made ready.
