@@ -8,39 +8,33 @@ import {
   writeFileSync,
 } from "node:fs";
 import { join } from "node:path";
-import { z } from "zod";
-import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
+import { ErrorCode, IsthmusError, assert } from "../../topology/errors.ts";
+import type { ProcessIdentity } from "./detached-process.ts";
 import { LAB_MARK, LAB_SITES } from "./lab-file.ts";
-
-const identity = { pid: z.int(), startedAt: z.string() };
-
-const labProcess = z.object({
-  ...identity,
-  /** For people, such as `nats-server nyc`. */
-  name: z.string(),
-  site: z.enum(LAB_SITES),
-  kind: z.enum(["nats-server", "infinispan", "isthmus"]),
-  /** Ports of 127.0.0.1 by what they are for. */
-  ports: z.record(z.string(), z.int()),
-  log: z.string(),
-  /** Bytes that the log held before this start. */
-  logFrom: z.int(),
-});
-
-const labState = z.object({
-  phase: z.enum(["starting", "running", "stopping"]),
-  /** The process that starts or stops the lab. */
-  by: z.object(identity),
-  /** `--ports`, if it was given. */
-  base: z.int().optional(),
-  processes: z.array(labProcess),
-});
+import type { LabSiteName } from "./lab-file.ts";
 
 /** One process of a lab. */
-export type LabProcess = z.infer<typeof labProcess>;
+export interface LabProcess extends ProcessIdentity {
+  /** For people, such as `nats-server nyc`. */
+  readonly name: string;
+  readonly site: LabSiteName;
+  readonly kind: "nats-server" | "infinispan" | "isthmus";
+  /** Ports of 127.0.0.1 by what they are for. */
+  readonly ports: Readonly<Record<string, number>>;
+  readonly log: string;
+  /** Bytes that the log held before this start. */
+  readonly logFrom: number;
+}
 
 /** All that is known of a lab; in its folder's `lab.json` from before its first process starts until its last one ended. */
-export type LabState = z.infer<typeof labState>;
+export interface LabState {
+  phase: "starting" | "running" | "stopping";
+  /** The process that starts or stops the lab. */
+  readonly by: ProcessIdentity;
+  /** `--ports`, if it was given. */
+  readonly base?: number;
+  readonly processes: LabProcess[];
+}
 
 /** The paths of a lab, all below its folder. */
 export class LabFolder {
@@ -74,7 +68,10 @@ export class LabFolder {
   state(): LabState | undefined {
     if (!existsSync(this.#state)) return undefined;
     try {
-      return labState.parse(JSON.parse(readFileSync(this.#state, "utf8")));
+      const state = JSON.parse(readFileSync(this.#state, "utf8")) as LabState;
+      // What is stopped and shown goes by these alone.
+      assert([state.by, ...state.processes].every(isIdentity), "a process without pid and start");
+      return state;
     } catch (cause) {
       throw new IsthmusError(ErrorCode.LabFolderInvalid, `${this.#state} cannot be understood`, {
         hint: "stop the lab's processes by hand, then delete the file",
@@ -103,3 +100,6 @@ export class LabFolder {
       rmSync(this.path, { recursive: true });
   }
 }
+
+const isIdentity = ({ pid, startedAt }: ProcessIdentity): boolean =>
+  Number.isInteger(pid) && typeof startedAt === "string";

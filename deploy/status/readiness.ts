@@ -14,6 +14,8 @@ export function readiness({ state, natsConnected, caches }: SiteStatus): Answer 
   const reasons: string[] = [];
   if (state !== "active") reasons.push(`the process is ${state}`);
   if (!natsConnected) reasons.push("the site's NATS is not connected");
+  // A process that just became active has yet to look at its log before it takes up its caches.
+  if (caches.length === 0) reasons.push("no cache is taken up yet");
   for (const cache of caches) {
     if (isHandled(cache) && !AT_WORK.has(cache.state))
       reasons.push(`cache ${cache.cache} is ${cache.state}${becauseOf(cache)}`);

@@ -94,6 +94,13 @@ describe("readiness", () => {
       ],
     });
   });
+
+  it("is refused before an active process has taken up its caches", () => {
+    expect(readiness(soundStatus({ caches: [] }))).toEqual({
+      ok: false,
+      reasons: ["no cache is taken up yet"],
+    });
+  });
 });
 
 describe("the balancer's answer", () => {

@@ -1,0 +1,69 @@
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { tmpdir } from "node:os";
+import { join } from "node:path";
+import { afterEach, beforeEach, describe, expect, it } from "vitest";
+import { LAB_MARK, labFile, labPorts } from "../../../deploy/lab/lab-file.ts";
+import { LabFolder } from "../../../deploy/lab/lab-state.ts";
+import type { LabState } from "../../../deploy/lab/lab-state.ts";
+import { parseConfig } from "../../../topology/config/parse-config.ts";
+import { ErrorCode } from "../../../topology/errors.ts";
+
+let path: string;
+beforeEach(() => {
+  path = mkdtempSync(join(tmpdir(), "isthmus-lab-state-"));
+});
+afterEach(() => rmSync(path, { recursive: true, force: true }));
+
+const by = { pid: 1, startedAt: "7" };
+
+describe("the lab's folder", () => {
+  it("gives back the state that was kept, until it is forgotten", () => {
+    const folder = new LabFolder(path);
+    expect(folder.state()).toBeUndefined();
+    const part = { name: "nats-server nyc", site: "nyc", kind: "nats-server", ports: {} } as const;
+    const processes = [{ ...part, log: "log", logFrom: 0, ...by }];
+    const state: LabState = { phase: "running", by, base: 4000, processes };
+    folder.keep(state);
+    expect(folder.state()).toEqual(state);
+    folder.forget();
+    expect(folder.state()).toBeUndefined();
+  });
+
+  it.each(["", "{", "{}", '{"by":{"pid":1},"processes":[]}', '{"by":{"pid":"1"},"processes":[]}'])(
+    "refuses a state of %j",
+    (text) => {
+      writeFileSync(join(path, "lab.json"), text);
+      expect(() => new LabFolder(path).state()).toThrow(
+        expect.objectContaining({ code: ErrorCode.LabFolderInvalid }),
+      );
+    },
+  );
+
+  it("is only made where nothing of others is, and removes only what a lab wrote", () => {
+    const folder = new LabFolder(path);
+    folder.make();
+    writeFileSync(folder.file, `${LAB_MARK}\n`);
+    writeFileSync(join(path, "mine"), "");
+    folder.make();
+    folder.remove();
+    expect(existsSync(folder.file)).toBe(false);
+    expect(existsSync(join(path, "mine"))).toBe(true);
+    expect(() => folder.make()).toThrow(
+      expect.objectContaining({ code: ErrorCode.LabFolderInvalid }),
+    );
+  });
+});
+
+describe("the lab's file", () => {
+  it("is sound, and names a different port for everything that listens", async () => {
+    const ports = await labPorts(undefined);
+    const all = Object.values(ports).flatMap((of) => Object.values(of));
+    expect(new Set(all).size).toBe(10);
+    const { config, diagnostics } = parseConfig(labFile(ports), { file: "f", directory: path });
+    expect(diagnostics).toEqual([]);
+    expect(config?.sites.map(({ nats }) => nats.storeDir)).toEqual([
+      join(path, "nyc", "jetstream"),
+      join(path, "lon", "jetstream"),
+    ]);
+  });
+});
