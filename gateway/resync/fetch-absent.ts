@@ -157,7 +157,10 @@ export class AbsentFetcher {
     const { cache, bus, hands, offsetMs } = this.#parts;
     const question = encodeKeys(cache, [...left]);
     const answer = await bus.request(controlSubject(peer, VERB), question, FETCH_TIMEOUT_MS);
-    const entries = decodeEntries(answer).filter((entry) => entry.versions !== undefined);
+    // Only what was asked for: else an answer about other keys would be asked for again without end.
+    const entries = decodeEntries(answer).filter(
+      ({ key, versions }) => versions !== undefined && left.has(key),
+    );
     await Promise.all(entries.map((entry) => hands.merge(inOurClock(entry, offsetMs(peer)))));
     for (const { key } of entries) left.delete(key);
     this.fetched += entries.length;

@@ -1,10 +1,10 @@
-import { Packr } from "msgpackr";
 import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
+import { FieldReader } from "../../topology/mutation/field-reader.ts";
+import { packPlain, type Plain, unpackPlain } from "../../topology/mutation/plain-msgpack.ts";
 import type { CacheName } from "../../topology/names.ts";
 import type { LastUse, PeerEntry } from "../../topology/ports.ts";
-import type { Context, Key, Sibling, Versions } from "../../topology/version/entry.ts";
+import type { Context, Key, Sibling } from "../../topology/version/entry.ts";
 
-const packr = new Packr({ useRecords: false, useBigIntExtension: true, int64AsType: "bigint" });
 const VERSION = 1;
 
 const bytesOf = (key: Key): Buffer => Buffer.from(key, "latin1");
@@ -12,116 +12,117 @@ const keyOf = (bytes: Uint8Array): Key => Buffer.from(bytes).toString("latin1");
 
 /** A question for keys of one cache: msgpack of `[version, cache, [key bytes]]`. */
 export function encodeKeys(cache: CacheName, keys: readonly Key[]): Uint8Array {
-  return packr.pack([VERSION, cache, keys.map(bytesOf)]);
+  return packPlain([VERSION, cache, keys.map(bytesOf)]);
 }
 
 /** @throws PeerMessageInvalid */
 export function decodeKeys(payload: Uint8Array): { cache: CacheName; keys: readonly Key[] } {
-  const [cache, keys] = fieldsOf(payload);
-  if (typeof cache !== "string" || !Array.isArray(keys)) throw invalid("not a question for keys");
-  return { cache, keys: (keys as Uint8Array[]).map(keyOf) };
+  return decoded(payload, (row) => {
+    const cache = row.text("cache");
+    const keys = new FieldReader("the keys", row.array("keys"));
+    return { cache, keys: all(keys, () => keyOf(keys.bytes("key"))) };
+  });
 }
 
-/** Answers to a question about idle keys, in its order: msgpack of `[version, [[used at, held until]]]`, ms. */
+/** Answers to a question about idle keys, in its order: msgpack of `[version, [[used at, held until]]]`, whole ms. */
 export function encodeUses(uses: readonly LastUse[]): Uint8Array {
-  return packr.pack([VERSION, uses.map(({ usedAt, heldUntil }) => [usedAt, heldUntil])]);
+  const rows = uses.map(({ usedAt, heldUntil }) => [Math.round(usedAt), Math.round(heldUntil)]);
+  return packPlain([VERSION, rows]);
 }
 
 /** @throws PeerMessageInvalid, also if there are not `count` answers */
 export function decodeUses(payload: Uint8Array, count: number): readonly LastUse[] {
-  const [rows] = fieldsOf(payload);
-  if (!Array.isArray(rows) || rows.length !== count) throw invalid(`not ${count} last uses`);
-  return rows.map((row: unknown) => {
-    const [usedAt, heldUntil] = Array.isArray(row) ? row.map(Number) : [];
-    if (!Number.isFinite(usedAt) || !Number.isFinite(heldUntil)) throw invalid("not a last use");
-    return { usedAt: usedAt ?? 0, heldUntil: heldUntil ?? 0 };
+  return decoded(payload, (row) => {
+    const rows = row.array("uses");
+    if (rows.length !== count) throw invalid(`not ${count} last uses`);
+    return rows.map((fields) => {
+      const use = new FieldReader("a last use", fields);
+      const result = { usedAt: use.whole("usedAt"), heldUntil: use.whole("heldUntil") };
+      use.done();
+      return result;
+    });
   });
 }
 
-/** Entries with their versions: msgpack of `[version, [[key, context?, siblings?, floor]]]`. */
+/** Entries with their versions: msgpack of `[version, [[key, floor, context?, siblings?]]]`. */
 export function encodeEntries(entries: readonly PeerEntry[]): Uint8Array {
-  const rows = entries.map(({ key, versions, floor }) => [
-    bytesOf(key),
-    versions === undefined ? null : contextRow(versions.context),
-    versions === undefined ? null : versions.siblings.map(siblingRow),
-    contextRow(floor),
-  ]);
-  return packr.pack([VERSION, rows]);
-}
-
-/** @throws PeerMessageInvalid */
-export function decodeEntries(payload: Uint8Array): readonly PeerEntry[] {
-  const [rows] = fieldsOf(payload);
-  if (!Array.isArray(rows)) throw invalid("not a list of entries");
-  return rows.map((row: unknown) => {
-    if (!Array.isArray(row) || row.length !== 4) throw invalid("not an entry");
-    const [key, context, siblings, floor] = row as [Uint8Array, Flat | null, Row[] | null, Flat];
-    const versions: Versions | undefined =
-      context === null || siblings === null
-        ? undefined
-        : { context: contextOf(context), siblings: siblings.map(siblingOf) };
-    return { key: keyOf(key), versions, floor: contextOf(floor) };
+  const rows = entries.map(({ key, versions, floor }) => {
+    const fields: Plain[] = [bytesOf(key), contextRow(floor)];
+    if (versions === undefined) return fields;
+    return [...fields, contextRow(versions.context), versions.siblings.map(siblingRow)];
   });
+  return packPlain([VERSION, rows]);
 }
 
-type Flat = Array<string | number | bigint>;
-type Row = [
-  string,
-  number | bigint,
-  number,
-  boolean,
-  string,
-  number,
-  number,
-  number,
-  Uint8Array | null,
-];
-
-const contextRow = (context: Context): Flat => [...context].flat();
-
-function contextOf(flat: Flat): Context {
-  const context = new Map<string, bigint>();
-  for (let i = 0; i + 1 < flat.length; i += 2) {
-    context.set(String(flat[i]), BigInt(flat[i + 1] ?? 0));
-  }
-  return context;
+/** The values are copies. @throws PeerMessageInvalid */
+export function decodeEntries(payload: Uint8Array): readonly PeerEntry[] {
+  return decoded(payload, (row) => row.array("entries").map(entryOf));
 }
 
-function siblingRow(s: Sibling): Row {
+function entryOf(fields: Plain): PeerEntry {
+  const row = new FieldReader("an entry", fields);
+  const key = keyOf(row.bytes("key"));
+  const floor = contextOf(row.array("floor"));
+  if (row.left === 0) return { key, versions: undefined, floor };
+  const context = contextOf(row.array("context"));
+  const siblings = row.array("siblings").map(siblingOf);
+  row.done();
+  return { key, versions: { context, siblings }, floor };
+}
+
+const contextRow = (context: Context): Plain => [...context].flat();
+
+function contextOf(flat: readonly Plain[]): Context {
+  const row = new FieldReader("a context", flat);
+  return new Map(all(row, () => [row.text("site"), row.dot("dot")] as const));
+}
+
+function siblingRow(s: Sibling): Plain {
   const { author, dot, at, kind, hash, expiresAt, maxIdleMs, offsetMs, value } = s;
   return [author, dot, at, kind === "put", hash, expiresAt, maxIdleMs, offsetMs, value ?? null];
 }
 
-function siblingOf(row: Row): Sibling {
-  const [author, dot, at, isPut, hash, expiresAt, maxIdleMs, offsetMs, value] = row;
+function siblingOf(fields: Plain): Sibling {
+  const row = new FieldReader("a version", fields);
   const sibling: Sibling = {
-    author,
-    dot: BigInt(dot),
-    at: Number(at),
-    kind: isPut ? "put" : "remove",
-    hash,
-    expiresAt: Number(expiresAt),
-    maxIdleMs: Number(maxIdleMs),
-    offsetMs: Number(offsetMs),
+    author: row.text("author"),
+    dot: row.dot("dot"),
+    at: row.whole("at"),
+    kind: row.flag("kind") ? "put" : "remove",
+    hash: row.text("hash"),
+    expiresAt: row.whole("expiresAt"),
+    maxIdleMs: row.whole("maxIdleMs"),
+    offsetMs: row.whole("offsetMs"),
   };
-  return value === null ? sibling : { ...sibling, value };
+  const value = row.bytesOrNil("value");
+  row.done();
+  return value === undefined ? sibling : { ...sibling, value: Buffer.from(value) };
 }
 
-function fieldsOf(payload: Uint8Array): unknown[] {
-  let found: unknown;
+function all<T>(row: FieldReader, read: () => T): T[] {
+  const found: T[] = [];
+  while (row.left > 0) found.push(read());
+  return found;
+}
+
+/** What `read` makes of a message's fields behind its version, all of them. Whatever is not of a peer is one error. */
+function decoded<T>(payload: Uint8Array, read: (row: FieldReader) => T): T {
   try {
-    found = packr.unpack(payload);
+    const row = new FieldReader("it", unpackPlain(payload));
+    const version = row.count("version");
+    if (version !== VERSION) throw invalid(`expected version ${VERSION}, found ${version}`);
+    const result = read(row);
+    row.done();
+    return result;
   } catch (cause) {
-    throw invalid("not msgpack", cause);
+    const isOurs = cause instanceof IsthmusError && cause.code === ErrorCode.PeerMessageInvalid;
+    if (isOurs) throw cause;
+    throw invalid(cause instanceof Error ? cause.message : String(cause), cause);
   }
-  if (!Array.isArray(found)) throw invalid("not a message of Isthmus");
-  const [version, ...fields] = found as unknown[];
-  if (version !== VERSION) throw invalid(`expected version ${VERSION}, found ${String(version)}`);
-  return fields;
 }
 
 function invalid(why: string, cause?: unknown): IsthmusError {
-  return new IsthmusError(ErrorCode.PeerMessageInvalid, `a peer's message: ${why}`, {
+  return new IsthmusError(ErrorCode.PeerMessageInvalid, `a peer's message cannot be read: ${why}`, {
     hint: "Run the same version of Isthmus at every site.",
     cause,
   });
