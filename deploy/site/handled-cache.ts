@@ -1,3 +1,4 @@
+import { PEER_SILENT_MS } from "../../topology/limits.ts";
 import { type CacheName, logSubject, type SiteName } from "../../topology/names.ts";
 import { type CachePolicy, localName, targetsOf } from "../../topology/policy/cache-policy.ts";
 import type { Inbound } from "../../gateway/receive/inbound.ts";
@@ -210,6 +211,7 @@ export class HandledCache {
       rows: agent.idle,
       fetch: (keys) => fetcher.fetch(keys),
       offsetMs: this.#site.offsetFrom,
+      isHeard: (peer) => this.#site.heartbeat.silenceMs(peer) <= PEER_SILENT_MS,
       stats: agent.stats,
       bus,
       clock,

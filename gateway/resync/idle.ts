@@ -85,6 +85,8 @@ export interface IdleAskerParts {
   readonly fetch: (keys: readonly Key[]) => Promise<void>;
   /** This site's clock minus the peer's, ms. */
   readonly offsetMs: (peer: SiteName) => number;
+  /** False: the peer is silent, so that asking it would only hold up the answers of the others. */
+  readonly isHeard: (peer: SiteName) => boolean;
   readonly stats: {
     idleAsked: number;
     idlePutBack: number;
@@ -225,7 +227,8 @@ export class IdleAsker {
 
   /** The peer's answers in this site's clock; undefined: none came. */
   async #ask(peer: SiteName, keys: readonly Key[]): Promise<readonly LastUse[] | undefined> {
-    const { cache, bus, offsetMs, logger } = this.#parts;
+    const { cache, bus, offsetMs, isHeard, logger } = this.#parts;
+    if (!isHeard(peer)) return undefined;
     try {
       const question = encodeKeys(cache, keys);
       const answer = await bus.request(controlSubject(peer, VERB), question, IDLE_TIMEOUT_MS);

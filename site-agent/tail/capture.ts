@@ -201,7 +201,8 @@ export class Capture {
       this.#parts.onStray(key, entry, { read, write });
       return;
     }
-    if (isChange || verdict.is === "expired") this.#parts.past.replaced(key, entry?.held);
+    const isGone = verdict.is === "expired" || verdict.is === "idle";
+    if (isChange || isGone) this.#parts.past.replaced(key, entry?.held);
     if (await this.#settle(key, mark, entry, [verdict, read])) await ledger.commit();
   }
 

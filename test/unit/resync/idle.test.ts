@@ -41,6 +41,7 @@ class Asking {
   readonly questions: Array<{ peer: string; keys: number }> = [];
   readonly stats = { idleAsked: 0, idlePutBack: 0, idleExpired: 0, idleUnanswered: 0 };
   readonly answers = new Map<string, ((key: Key) => LastUse) | undefined>();
+  readonly silent = new Set<string>();
   /** Whether a fetch brings the copy. */
   offers = true;
   readonly usedElsewhere: Array<[Key, number]> = [];
@@ -84,6 +85,7 @@ class Asking {
         if (this.offers) for (const key of keys) this.waiting.delete(key);
       },
       offsetMs: () => offsetMs,
+      isHeard: (peer) => !this.silent.has(peer),
       stats,
       bus: {
         request: (subject: string, payload: Uint8Array) =>
@@ -183,6 +185,19 @@ describe("keys that go idle", () => {
     await site.pass(10_000);
     expect(site.ended).toEqual(["k"]);
     expect(site.stats).toMatchObject({ idleExpired: 1, idleUnanswered: 1 });
+    await site.end();
+  });
+
+  it("do not wait for a silent peer when a client of another used them", async () => {
+    const site = new Asking(["lon", "fra"]);
+    site.silent.add("lon");
+    site.answers.set("fra", (key) =>
+      key === "used" ? { usedAt: site.clock.now(), heldUntil: 0 } : NONE,
+    );
+    site.goesIdle("used", "unused");
+    await site.pass(3_000);
+    expect(site.questions.every(({ peer }) => peer === "fra")).toBe(true);
+    expect([site.fetched, site.ended]).toEqual([["used"], []]);
     await site.end();
   });
 
