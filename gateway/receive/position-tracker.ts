@@ -70,7 +70,7 @@ export class PositionTracker {
   }
 }
 
-/** Whether what is applied contains the batch at `seq`. */
-export function contains(applied: Applied, seq: number): boolean {
-  return seq <= applied.seq || applied.ranges.some(([from, to]) => from <= seq && seq <= to);
+/** Whether what is applied contains the batch at `first`, or with `last` every batch of the cache from one to the other. */
+export function contains({ seq, ranges }: Applied, first: number, last = first): boolean {
+  return last <= seq || ranges.some(([from, to]) => from <= first && last <= to);
 }

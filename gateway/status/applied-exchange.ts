@@ -79,8 +79,14 @@ export function decodeApplied(payload: Uint8Array): readonly AppliedPosition[] {
     if (!Array.isArray(row)) continue;
     const [cache, incarnation, seq, ranges] = row as unknown[];
     if (typeof cache !== "string" || typeof incarnation !== "string") continue;
-    if (typeof seq !== "number" || !Array.isArray(ranges)) continue;
-    positions.push({ cache, incarnation, seq, ranges: ranges as Array<[number, number]> });
+    if (!isSeq(seq) || !Array.isArray(ranges) || !ranges.every(isRange)) continue;
+    positions.push({ cache, incarnation, seq, ranges });
   }
   return positions;
 }
+
+const isSeq = (value: unknown): value is number =>
+  Number.isSafeInteger(value) && Number(value) >= 0;
+
+const isRange = (value: unknown): value is [number, number] =>
+  Array.isArray(value) && value.length === 2 && value.every(isSeq);

@@ -11,7 +11,16 @@ export interface AtRisk {
 }
 
 interface SentBatch {
-  seq: number;
+  readonly seq: number;
+  readonly mutations: number;
+  readonly bytes: number;
+  readonly at: number;
+}
+
+/** Batches that are counted together: those of the cache from sequence `from` to `to`. */
+interface SentGroup {
+  readonly from: number;
+  to: number;
   mutations: number;
   bytes: number;
   readonly at: number;
@@ -22,7 +31,7 @@ interface SentBatch {
  * which makes the figures coarser and never smaller (I12).
  */
 export class Unconfirmed {
-  #sent: SentBatch[] = [];
+  #sent: SentGroup[] = [];
   #incarnation = "";
   /** Highest sequence that the target confirmed in the present incarnation. */
   #confirmedSeq = 0;
@@ -42,20 +51,21 @@ export class Unconfirmed {
     if (batch.seq <= this.#confirmedSeq) return;
     const last = this.#sent.at(-1);
     if (this.#sent.length >= UNCONFIRMED_BATCHES_MAX && last !== undefined) {
-      last.seq = batch.seq;
+      last.to = batch.seq;
       last.mutations += batch.mutations;
       last.bytes += batch.bytes;
-    } else this.#sent.push({ ...batch });
+    } else {
+      const { seq, mutations, bytes, at } = batch;
+      this.#sent.push({ from: seq, to: seq, mutations, bytes, at });
+    }
   }
 
   /** The target announced how far it applied; an announcement of another incarnation confirms nothing. */
   confirmed(incarnation: string, applied: Applied): void {
-    if (incarnation !== this.#incarnation || this.#sent.length === 0) {
-      if (incarnation === this.#incarnation) this.#confirmedSeq = applied.seq;
-      return;
-    }
+    if (incarnation !== this.#incarnation) return;
     this.#confirmedSeq = Math.max(this.#confirmedSeq, applied.seq);
-    this.#sent = this.#sent.filter((batch) => !contains(applied, batch.seq));
+    if (this.#sent.length === 0) return;
+    this.#sent = this.#sent.filter(({ from, to }) => !contains(applied, from, to));
   }
 
   /** The figures now. */
