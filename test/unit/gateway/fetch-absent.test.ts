@@ -57,7 +57,7 @@ function bench(absent: string[], peers: Record<string, Peer>) {
       },
     } as unknown as CacheHands,
     absentKeys: async function* () {
-      yield* [...missing];
+      yield* missing;
     },
     offsetMs: () => 40,
     bus,
