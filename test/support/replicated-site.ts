@@ -82,6 +82,13 @@ export class ReplicatedSite {
     return this.#child;
   }
 
+  /** The port of the embedded cache. */
+  get embeddedPort(): number {
+    const port = this.#process?.embedded?.port;
+    if (port === undefined) throw new Error(`${this.name} has no embedded cache now`);
+    return port;
+  }
+
   get isRunning(): boolean {
     return this.#process !== undefined || this.#child !== undefined;
   }
@@ -149,11 +156,10 @@ export class ReplicatedSite {
 
   /** A cache at this site as the Java client sees it. */
   async cache(name: string, mediaType?: string): Promise<JavaCache> {
-    const embedded = this.#process?.embedded?.port;
     const address =
       this.nodes.length > 0
         ? this.nodes.map((node) => node.address).join(",")
-        : `127.0.0.1:${embedded}`;
+        : `127.0.0.1:${this.embeddedPort}`;
     if (this.#connection?.to !== address) {
       const opened = this.#java.connect(address, this.#login());
       this.#connection = { to: address, opened };
