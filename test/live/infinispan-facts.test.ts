@@ -57,6 +57,30 @@ describe("an entry with a max-idle", () => {
     const last = await cache.getWithMetadata(touched);
     expect((last?.lastUsed ?? 0) - (first?.lastUsed ?? 0)).toBeGreaterThan(2500);
   });
+
+  it("tells a read's own touch as the last use, and is touched by refused conditional writes but not by SIZE", async () => {
+    await using java = await JavaClient.start();
+    const cache = (await java.connect(server().address)).cache("bin", OCTETS);
+    const key = Buffer.from("looked at");
+    const forAMinute = { lifespanMs: -1, maxIdleMs: 60_000 };
+    const lastUsed = async () => (await cache.entries()).get(key.toString("hex"))?.lastUsed ?? 0;
+    /** Whether the last use moved by at least half a second, once that much has passed. */
+    const touches = async (look: () => Promise<unknown>): Promise<boolean> => {
+      const before = await lastUsed();
+      await expect.poll(() => Date.now(), { interval: 50 }).toBeGreaterThan(before + 600);
+      await look();
+      return (await lastUsed()) - before > 500;
+    };
+    await cache.put(key, key, forAMinute);
+    expect(await touches(() => cache.size())).toBe(false);
+    expect(await touches(() => cache.putIfAbsent(key, key, forAMinute))).toBe(true);
+    expect(await touches(() => cache.replaceWithVersion(key, key, 7n, forAMinute))).toBe(true);
+    expect(await touches(() => cache.removeWithVersion(key, 7n))).toBe(true);
+    let told = 0;
+    const read = async () => (told = (await cache.getWithMetadata(key))?.lastUsed ?? 0);
+    expect(await touches(read)).toBe(true);
+    expect(await lastUsed()).toBe(told);
+  });
 });
 
 describe("a restart of the only node", () => {

@@ -42,6 +42,7 @@ class Pair {
   }
 
   static async of(sites: ReplicatedSites): Promise<Pair> {
+    await sites.live();
     const at = (name: Name): Promise<JavaCache> => sites.site(name).cache(CACHE);
     return new Pair(sites, await at("nyc"), await at("lon"));
   }
@@ -68,6 +69,12 @@ class Pair {
 
   level(): Promise<unknown> {
     return this.#sites.level(CACHE);
+  }
+
+  /** Has a site send a key to a peer; resolves with the entries that it would send. */
+  async offer(site: Name, name: string): Promise<number> {
+    const { agent } = this.#sites.site(site).handled(CACHE);
+    return (await agent?.offer([key(name).toString("latin1")]))?.length ?? 0;
   }
 
   presence(site: Name, name: string): string | undefined {
@@ -134,6 +141,49 @@ function sentences(sites: () => ReplicatedSites): void {
     });
     expect([...seenAt]).toEqual([]);
     expect(NAMES.map((site) => pair.stats(site).idlePutBack)).toEqual(putBack);
+  });
+
+  it("end at both sites though Isthmus itself read them at one", async () => {
+    const pair = await Pair.of(sites());
+    const before = NAMES.map((site) => pair.stats(site).idlePutBack);
+    await pair.nyc.put(key("offered"), value("1"), { lifespanMs: -1, maxIdleMs: IDLE_MS });
+    await pair.level();
+    const begun = performance.now();
+    await until(
+      "most of its idle time has passed",
+      async () => performance.now() > begun + 0.7 * IDLE_MS,
+    );
+    expect(await pair.offer("lon", "offered")).toBe(1);
+    let isHeldByLonAlone = false;
+    let isEndedWhileHeld = false;
+    await until("it ended at both sites", async () => {
+      const presences = NAMES.map((site) => pair.presence(site, "offered"));
+      const holders = await pair.where("offered");
+      isHeldByLonAlone ||= holders.join() === "lon";
+      // A client of lon may still use it: nyc must not say yet that it ended.
+      isEndedWhileHeld ||= presences[0] === "tombstone" && holders.includes("lon");
+      return presences.every((presence) => presence === "tombstone");
+    });
+    expect([isHeldByLonAlone, isEndedWhileHeld]).toEqual([true, false]);
+    expect(await pair.where("offered")).toEqual([]);
+    expect(NAMES.map((site) => pair.stats(site).idlePutBack)).toEqual(before);
+  });
+
+  it("are put back, not taken for removed, when they went idle while Isthmus was away and a client uses them", async () => {
+    const pair = await Pair.of(sites());
+    await pair.nyc.put(key("away"), value("1"), { lifespanMs: -1, maxIdleMs: IDLE_MS });
+    await pair.level();
+    await sites().site("nyc").stop();
+    await meanwhile(2 * IDLE_MS, () => pair.lon.get(key("away")));
+    sites().site("nyc").start(sites().configure());
+    const again = await Pair.of(sites());
+    await until("it is put back at nyc", async () => {
+      await again.lon.get(key("away"));
+      return (await again.where("away")).join() === NAMES.join();
+    });
+    expect(await again.lon.get(key("away"))).toEqual(value("1"));
+    expect(again.stats("nyc").capturedRemoves).toBe(0);
+    expect(again.stats("nyc").idlePutBack).toBeGreaterThan(0);
   });
 
   it("survive at both sites when they are written again after they went idle, with the same bytes too (P56)", async () => {
