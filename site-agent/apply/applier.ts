@@ -337,7 +337,7 @@ export class Applier {
     }
     await dots.ready();
     past.replaced(key, entry?.held);
-    const seenBy = dirty.peek(key)?.token === state.token ? listener() : 0;
+    const seenBy = dirty.peek(key)?.token === state.token ? Math.max(0, listener()) : 0;
     changes.put(key, entry, state, found, { at: undefined, seenBy });
     await ledger.commit();
     return AGAIN;

@@ -182,7 +182,7 @@ export class Capture {
         return;
       }
       if (mark.token !== undefined && mark.token !== 0n && held.token === mark.token) {
-        if (held.seenBy !== listener()) {
+        if (listener() > 0 && held.seenBy !== listener()) {
           rows.put(key, { ...entry, held: { ...held, seenBy: listener() } });
         }
         return;

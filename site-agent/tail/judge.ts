@@ -125,7 +125,8 @@ export function endOf(
 
 function judgePresent(evidence: Evidence, state: CacheState): Verdict {
   const { entry, mark, hash, listener, invalidate } = evidence;
-  const seenBy = mark.token === state.token ? listener : 0;
+  // Without a listener (-1) nothing is sure to have been reported.
+  const seenBy = mark.token === state.token ? Math.max(0, listener) : 0;
   const held = entry?.presence === "live" ? entry.held : undefined;
   if (evidence.isPast && held?.token !== state.token) return { is: "unsettled" };
   if (held === undefined) {
