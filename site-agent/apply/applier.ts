@@ -167,10 +167,11 @@ export class Applier {
     const keep = valuesToKeep(complete.siblings, shown(complete.siblings, policy, merges));
     versions = withKeptValues(complete, keep);
     const mergedHash = shows?.kind === "merged" ? hash(shows.value) : undefined;
+    let isElsewhere = false;
     let plan = planWrite(entry, shows, { now: clock.now(), invalidate, mergedHash });
     if (plan.write === "put" && plan.wanted.value === undefined) {
       // Its bytes are at a peer: until they come no copy is better than one that was superseded.
-      this.#parts.onMissingValue(key);
+      isElsewhere = true;
       plan = withoutCopy(entry);
     }
     if (entry !== undefined && plan.write !== "none" && keep.length > 0) {
@@ -190,6 +191,8 @@ export class Applier {
       this.#parts.onConflict(key, versions, shows);
     }
     await ledger.commit();
+    // Only now, for who fetches looks for rows that say so.
+    if (isElsewhere) this.#parts.onMissingValue(key);
     return plan.write === "none" ? "kept" : "written";
   }
 
@@ -357,11 +360,11 @@ export class Applier {
     const { expirySlackMs, asksPeers, onIdle } = this.#parts;
     if (entry === undefined || entry.presence !== "live") return;
     const mark = dirty.peek(key) ?? (await this.#awaitMark(key));
-    if (mark?.cause === "removed") {
+    const end = endOf(entry, mark?.cause, { now: clock.now(), expirySlackMs, asksPeers });
+    if (mark?.cause === "removed" || (mark?.cause === "expired" && end === undefined)) {
       await dots.ready();
       changes.remove(key, entry, mark.gapStart);
     } else {
-      const end = endOf(entry, mark?.cause, { now: clock.now(), expirySlackMs, asksPeers });
       if (end === "expired") stats.expired += 1;
       else if (end === "idle") onIdle(key);
       else stats.absences += 1;

@@ -102,6 +102,8 @@ function judgeMissing(evidence: Evidence): Verdict {
   if (mark.cause === "removed") return { is: "remove" };
   const end = endOf(entry, mark.cause, evidence);
   if (end !== undefined) return { is: end };
+  // What expired was not what the ledger has, but a local write that came and went uncaptured: it superseded this all the same.
+  if (mark.cause === "expired") return { is: "remove" };
   return mark.cause === "scan" && !isPast ? { is: "absence" } : { is: "unsettled" };
 }
 
@@ -116,7 +118,7 @@ export function endOf(
 ): "expired" | "idle" | undefined {
   const { expiresAt, maxIdleMs } = held ?? { expiresAt: 0, maxIdleMs: 0 };
   if (expiresAt > 0 && now >= expiresAt - expirySlackMs) return "expired";
-  if (cause === "expired") return maxIdleMs > 0 && asksPeers ? "idle" : "expired";
+  if (cause === "expired" && maxIdleMs > 0) return asksPeers ? "idle" : "expired";
   // Nobody listened: it may have been removed as well, but a peer where a client used it since says that it is wanted.
   const isUnseen = cause === "scan" || cause === undefined;
   const isOver = maxIdleMs > 0 && now >= writtenAt(versions) + maxIdleMs - expirySlackMs;
