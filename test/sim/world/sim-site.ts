@@ -48,6 +48,11 @@ export class SimSite {
     return this.process?.alive === true;
   }
 
+  /** It is ending in good order: it captures nothing any more. */
+  get isStopping(): boolean {
+    return this.#stopping !== undefined;
+  }
+
   start(): void {
     const { config, name, wall, caches, log, mirrors, links, parts, wrap } = this.ground;
     const process = new SimProcess(parts.time, wall);
@@ -98,6 +103,7 @@ export class SimSite {
     this.process?.kill();
     this.process = undefined;
     this.site = undefined;
+    this.#stopping = undefined;
   }
 
   /** The machine loses its power. */

@@ -192,8 +192,8 @@ export class World {
 
   /** What is still to be done somewhere; undefined: nothing. */
   #unrest(): string | undefined {
-    for (const { site, name: at, ground } of this.#sites) {
-      if (site === undefined) return `${at} does not run`;
+    for (const { site, name: at, ground, isStopping } of this.#sites) {
+      if (site === undefined || isStopping) return `${at} does not run`;
       for (const { name } of this.#profile.caches) {
         const cache = site.caches.get(name);
         const agent = cache?.agent;
