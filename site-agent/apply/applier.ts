@@ -27,7 +27,7 @@ import type { KeyLocks } from "../key-locks.ts";
 import type { PastStates } from "../past-states.ts";
 import type { LocalChanges } from "../local-changes.ts";
 import type { DirtyKeys, Mark } from "../tail/dirty-keys.ts";
-import { endOf, sameExpiry } from "../tail/judge.ts";
+import { endOf, isKnownCopy, sameExpiry } from "../tail/judge.ts";
 import type { UnknownWrites } from "./unknown-writes.ts";
 import {
   planWrite,
@@ -109,6 +109,9 @@ export class Applier {
         const joined = joinVersion(versions, this.#parts.floor(), arrival);
         versions = joined.versions;
         changed ||= joined.changed;
+        // Seen before, but its bytes may be gone here: a key without a copy is given them.
+        if (joined.changed || versions === undefined || arrival.value === undefined) continue;
+        versions = withValue(versions, arrival.hash, arrival.value);
       }
       return { versions, changed };
     });
@@ -160,16 +163,20 @@ export class Applier {
     const needed = valuesNeeded(joined.siblings, policy);
     let versions = await this.#withHeldValue(key, entry, joined, needed);
     if (versions === undefined) return undefined;
-    const shows = shown(versions.siblings, policy, merges);
+    // Without all its inputs a merge says nothing yet.
+    const isKnown = valuesNeeded(versions.siblings, policy).every((s) => s.value !== undefined);
+    const show = ({ siblings }: Versions) =>
+      isKnown ? shown(siblings, policy, merges) : undefined;
+    const shows = show(versions);
     const hidden = valuesToKeep(versions.siblings, shows);
     const complete = await this.#withHeldValue(key, entry, versions, hidden);
     if (complete === undefined) return undefined;
-    const keep = valuesToKeep(complete.siblings, shown(complete.siblings, policy, merges));
+    const keep = valuesToKeep(complete.siblings, show(complete));
     versions = withKeptValues(complete, keep);
     const mergedHash = shows?.kind === "merged" ? hash(shows.value) : undefined;
     let isElsewhere = false;
     let plan = planWrite(entry, shows, { now: clock.now(), invalidate, mergedHash });
-    if (plan.write === "put" && plan.wanted.value === undefined) {
+    if (!isKnown || (plan.write === "put" && plan.wanted.value === undefined)) {
       // Its bytes are at a peer: until they come no copy is better than one that was superseded.
       isElsewhere = true;
       plan = withoutCopy(entry);
@@ -335,6 +342,10 @@ export class Applier {
     if (!isOurs && past.has(key, state, found)) return AGAIN;
     if (isOurs || this.#recovered?.get(key)?.has(found) === true) {
       if (!isOurs) stats.intentsMatched += 1;
+      rows.put(key, this.adopted(entry, state, found));
+      return AGAIN;
+    }
+    if (isKnownCopy(entry, found, dirty.peek(key)?.cause, this.#parts.invalidate)) {
       rows.put(key, this.adopted(entry, state, found));
       return AGAIN;
     }

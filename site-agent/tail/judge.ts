@@ -132,9 +132,7 @@ function judgePresent(evidence: Evidence, state: CacheState): Verdict {
   const held = entry?.presence === "live" ? entry.held : undefined;
   if (evidence.isPast && held?.token !== state.token) return { is: "unsettled" };
   if (held === undefined) {
-    const isKnown =
-      entry?.presence === "absent" &&
-      (invalidate || (entry.siblings.some((s) => s.hash === hash) && !isPutAnew(entry, mark)));
+    const isKnown = isKnownCopy(entry, hash, mark.cause, invalidate);
     return isKnown ? { is: "adopt", seenBy } : { is: "put", seenBy };
   }
   const equalState = hash === held.hash && sameExpiry(state, held);
@@ -154,9 +152,23 @@ function judgePresent(evidence: Evidence, state: CacheState): Verdict {
 }
 
 /**
+ * Whether what came up at a key without a copy here is no local change: a known version came back by itself, or, under
+ * `invalidate`, a client loaded it.
+ */
+export function isKnownCopy(
+  entry: Entry | undefined,
+  hash: ValueHash,
+  cause: Mark["cause"] | undefined,
+  invalidate: boolean,
+): boolean {
+  if (entry?.presence !== "absent") return false;
+  return invalidate || (entry.siblings.some((s) => s.hash === hash) && !isPutAnew(entry, cause));
+}
+
+/**
  * Whether a listener saw a key that had gone idle come up again: a client put it, perhaps with the same bytes, and at the
  * peers it may have ended by now.
  */
-function isPutAnew(entry: Entry, mark: Mark): boolean {
-  return mark.cause === "created" && maxIdleOf(entry) !== undefined;
+function isPutAnew(entry: Entry, cause: Mark["cause"] | undefined): boolean {
+  return cause === "created" && maxIdleOf(entry) !== undefined;
 }
