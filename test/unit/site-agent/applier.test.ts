@@ -1,0 +1,258 @@
+import { describe, expect, it } from "vitest";
+import { ErrorCode } from "../../../topology/errors.ts";
+import { APPLY_RACES_MAX } from "../../../topology/limits.ts";
+import { covers } from "../../../topology/version/context.ts";
+import { EPOCH_MS } from "../../sim/world/sim-process.ts";
+import { ApplierBench, arrival } from "./applier-bench.ts";
+
+const LATER = EPOCH_MS + 60_000;
+
+describe("an arriving version", () => {
+  it("is written where it shows, and once only: a repeat changes nothing and publishes nothing (I4)", async () => {
+    const lon = new ApplierBench();
+    expect(await lon.apply(arrival("nyc", 1, "a"))).toBe("written");
+    expect(await lon.apply(arrival("nyc", 1, "a"))).toBe("covered");
+    expect(await lon.apply(arrival("nyc", 2, "b"))).toBe("written");
+    expect([lon.cache.text("k"), lon.cache.writes]).toEqual(["b", ["put k a", "put k b"]]);
+    expect(lon.row).toMatchObject({ presence: "live", held: { token: undefined } });
+    expect(lon.published).toEqual([]);
+  });
+
+  it("is only kept in the ledger where another one shows, with its value", async () => {
+    const lon = new ApplierBench();
+    await lon.captured("local");
+    expect(await lon.apply(arrival("nyc", 1, "old"))).toBe("kept");
+    expect([lon.cache.text("k"), lon.cache.writes]).toEqual(["local", []]);
+    expect(lon.authors).toEqual(["lon", "nyc"]);
+    expect(lon.row?.siblings[1]?.value?.toString()).toBe("old");
+    expect(lon.conflicts).toHaveLength(1);
+  });
+
+  it("keeps the value that it hides in the ledger before the cache is overwritten, so that no crash loses it", async () => {
+    const lon = new ApplierBench();
+    await lon.captured("local");
+    lon.cache.beforeWrite = () => {
+      const row = lon.machine.disk.rows.get("entry\0sessions\0k") as typeof lon.row;
+      expect(row?.siblings.map(({ value }) => value?.toString())).toEqual(["local"]);
+    };
+    expect(await lon.apply(arrival("nyc", LATER, "winner"))).toBe("written");
+    lon.cache.beforeWrite = () => undefined;
+    expect(lon.cache.text("k")).toBe("winner");
+    expect(lon.row?.siblings.map(({ value }) => value?.toString())).toEqual(["local", undefined]);
+    // A remove that saw the winner alone brings the hidden one back.
+    const seen = new Map([["nyc", arrival("nyc", LATER, "").dot]]);
+    await lon.apply(arrival("par", LATER + 1, undefined, { context: seen, at: 1 }));
+    expect(lon.cache.text("k")).toBe("local");
+  });
+
+  it("that is a remove, or came past its expiry, takes away what it superseded", async () => {
+    for (const [value, expiresAt] of [
+      [undefined, 0],
+      ["late", EPOCH_MS - 1],
+    ] as const) {
+      const lon = new ApplierBench();
+      await lon.apply(arrival("nyc", 1, "a"));
+      await lon.apply(arrival("nyc", 2, value, { expiresAt }));
+      expect([lon.cache.text("k"), lon.row?.presence]).toEqual([undefined, "tombstone"]);
+    }
+  });
+
+  it("ends when its author said, in this site's clock", async () => {
+    const lon = new ApplierBench();
+    await lon.apply(arrival("nyc", 1, "a", { expiresAt: EPOCH_MS + 5_000, offsetMs: 700 }));
+    const state = lon.cache.entries.get("k");
+    expect(Math.abs((state?.expiresAt ?? 0) - (EPOCH_MS + 5_700))).toBeLessThanOrEqual(1);
+  });
+
+  it("under invalidate removes the copy here, stays known, and is never published", async () => {
+    const lon = new ApplierBench("last-writer-wins", true);
+    await lon.captured("local");
+    expect(await lon.apply(arrival("nyc", LATER, undefined, { kind: "put" }))).toBe("written");
+    expect([lon.cache.text("k"), lon.row?.presence]).toEqual([undefined, "absent"]);
+    expect(lon.published).toHaveLength(1);
+  });
+});
+
+describe("a compare-and-set that lost to a local write", () => {
+  it("captures that first, against the row before the join: its writer never saw what arrived", async () => {
+    const lon = new ApplierBench();
+    await lon.apply(arrival("nyc", 1, "a"));
+    let raced = false;
+    lon.cache.beforeWrite = (key) => {
+      if (!raced) lon.cache.put(key, "local");
+      raced = true;
+    };
+    await lon.apply(arrival("nyc", LATER, "b", { context: new Map() }));
+    expect(lon.published).toEqual(["local"]);
+    const [record] = lon.rows.outbox(0, 1, 1_000);
+    expect(covers(record?.record.context ?? new Map(), "nyc", arrival("nyc", 1, "").dot)).toBe(
+      true,
+    );
+    expect(covers(record?.record.context ?? new Map(), "nyc", arrival("nyc", LATER, "").dot)).toBe(
+      false,
+    );
+    expect(lon.authors).toEqual(["lon", "nyc"]);
+    expect(lon.cache.text("k")).toBe("b");
+  });
+
+  it("takes an absence for a remove only when an event says so", async () => {
+    const lon = new ApplierBench();
+    await lon.captured("local");
+    lon.cache.beforeWrite = () => lon.removed();
+    await lon.apply(arrival("nyc", LATER, "b"));
+    expect(lon.published).toEqual(["local", "-"].slice(-lon.published.length));
+    expect(lon.stats.capturedRemoves).toBe(1);
+    const silent = new ApplierBench();
+    await silent.captured("local");
+    silent.cache.beforeWrite = () => {
+      if (silent.cache.text("k") === "local") silent.cache.entries.delete("k");
+    };
+    await silent.apply(arrival("nyc", LATER, "b"));
+    expect([silent.stats.capturedRemoves, silent.stats.absences]).toEqual([0, 1]);
+    expect([silent.cache.text("k"), silent.published]).toEqual(["b", ["local"]]);
+  });
+
+  it("is given up after so many in a row, to be tried again: every local write was captured", async () => {
+    const lon = new ApplierBench("prefer-remove");
+    await lon.captured("local");
+    let n = 0;
+    lon.cache.beforeWrite = (key) => lon.cache.put(key, `local ${++n}`);
+    await expect(lon.apply(arrival("nyc", LATER, undefined))).rejects.toMatchObject({
+      code: ErrorCode.ApplyRaced,
+    });
+    expect([n, lon.stats.capturedPuts]).toEqual([APPLY_RACES_MAX, APPLY_RACES_MAX + 1]);
+  });
+});
+
+describe("a write without an answer", () => {
+  it("that was done is the version that was applied, never a local change (I4, I6)", async () => {
+    for (const value of ["b", undefined]) {
+      const lon = new ApplierBench();
+      await lon.captured("local");
+      lon.cache.fates = ["done, no answer"];
+      await lon.apply(arrival("nyc", LATER, value));
+      expect(lon.cache.text("k")).toBe(value);
+      expect([lon.published, lon.stats.unknownOutcomes, lon.stats.intentsMatched]).toEqual([
+        ["local"],
+        1,
+        1,
+      ]);
+    }
+  });
+
+  it("that was not done fails the apply, which may be tried again", async () => {
+    const lon = new ApplierBench();
+    await lon.captured("local");
+    lon.cache.fates = ["lost, no answer"];
+    await expect(lon.apply(arrival("nyc", LATER, "b"))).rejects.toMatchObject({
+      code: ErrorCode.HotRodTimeout,
+    });
+    expect(lon.authors).toEqual(["lon"]);
+    expect(await lon.apply(arrival("nyc", LATER, "b"))).toBe("written");
+  });
+
+  it("leaves a local change a local change that matches neither it nor the ledger", async () => {
+    const lon = new ApplierBench();
+    await lon.captured("local");
+    lon.cache.fates = ["lost, no answer"];
+    let raced = false;
+    lon.cache.beforeWrite = (key) => {
+      if (!raced) lon.cache.put(key, "mine");
+      raced = true;
+    };
+    await lon.apply(arrival("nyc", LATER, "b"));
+    expect(lon.stats.capturedPuts).toBe(2);
+    const context = lon.rows.outbox(0, 9, 9_999).at(-1)?.record.context ?? new Map();
+    expect(covers(context, "nyc", arrival("nyc", LATER, "").dot)).toBe(false);
+  });
+
+  it("passes on a fault that says nothing of a race", async () => {
+    const lon = new ApplierBench();
+    lon.cache.fates = ["refused"];
+    await expect(lon.apply(arrival("nyc", 1, "a"))).rejects.toMatchObject({
+      code: ErrorCode.CacheMissing,
+    });
+    expect(lon.row).toBeUndefined();
+  });
+});
+
+describe("a key without a copy here", () => {
+  it("gets an equal version applied over it", async () => {
+    const lon = new ApplierBench();
+    await lon.apply(arrival("nyc", 1, "a"));
+    lon.cache.entries.clear();
+    lon.rows.put("k", { ...lon.row, presence: "absent", held: undefined } as never);
+    expect(await lon.apply(arrival("nyc", 1, "a"))).toBe("written");
+    expect([lon.cache.text("k"), lon.row?.presence]).toEqual(["a", "live"]);
+  });
+
+  it("whose known version came back by itself has that version: what arrives supersedes it, and nothing is published", async () => {
+    const lon = new ApplierBench();
+    await lon.apply(arrival("nyc", 1, "a"));
+    lon.rows.put("k", { ...lon.row, presence: "absent", held: undefined } as never);
+    await lon.apply(arrival("nyc", 2, "b"));
+    expect([lon.cache.text("k"), lon.published, lon.authors]).toEqual(["b", [], ["nyc"]]);
+  });
+
+  it("whose copy was loaded under invalidate loses it again, and the load is not published", async () => {
+    const lon = new ApplierBench("last-writer-wins", true);
+    await lon.apply(arrival("nyc", 1, undefined, { kind: "put" }));
+    lon.cache.put("k", "loaded");
+    await lon.apply(arrival("nyc", 2, undefined, { kind: "put" }));
+    expect([lon.cache.text("k"), lon.published, lon.row?.presence]).toEqual([
+      undefined,
+      [],
+      "absent",
+    ]);
+  });
+});
+
+describe("a merge policy", () => {
+  it("merges the value that only the cache holds with the one that arrives", async () => {
+    const lon = new ApplierBench({ merge: "union" });
+    await lon.captured("ab");
+    await lon.apply(arrival("nyc", LATER, "bc"));
+    expect([lon.cache.text("k"), lon.published]).toEqual(["abc", ["ab"]]);
+    expect(lon.row?.siblings.map(({ value }) => value?.toString())).toEqual(["ab", "bc"]);
+  });
+
+  it("whose inputs are not all at hand asks for them, and shows nothing half-made meanwhile", async () => {
+    const lon = new ApplierBench({ merge: "union" });
+    await lon.apply(arrival("nyc", 1, "ab"));
+    lon.cache.entries.clear();
+    const { value: _lost, ...bare } = arrival("nyc", 1, "ab");
+    lon.rows.put("k", {
+      ...lon.row,
+      siblings: [bare],
+      presence: "absent",
+      held: undefined,
+    } as never);
+    await lon.apply(arrival("par", 2, "bc"));
+    expect([lon.missing, lon.cache.text("k"), lon.row?.presence]).toEqual([
+      ["k"],
+      undefined,
+      "absent",
+    ]);
+    const versions = {
+      context: lon.row?.context ?? new Map(),
+      siblings: [arrival("nyc", 1, "ab"), arrival("par", 2, "bc")],
+    };
+    await lon.machine.settle(lon.applier.merge("k", { key: "k", versions, floor: new Map() }));
+    expect(lon.cache.text("k")).toBe("abc");
+  });
+});
+
+describe("a version whose bytes are at no hand", () => {
+  it("is asked for, and what it superseded is shown no longer", async () => {
+    const lon = new ApplierBench();
+    await lon.apply(arrival("nyc", 1, "a"));
+    const { value: _none, ...bare } = arrival("nyc", 2, "b");
+    await lon.apply(bare);
+    expect([lon.missing, lon.cache.text("k"), lon.row?.presence]).toEqual([
+      ["k"],
+      undefined,
+      "absent",
+    ]);
+    expect(lon.published).toEqual([]);
+  });
+});
