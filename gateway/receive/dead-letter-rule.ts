@@ -1,3 +1,5 @@
+import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
+import { Status } from "../../topology/hotrod/opcodes.ts";
 import { DEAD_LETTER_FAILURES, DEAD_LETTER_MS } from "../../topology/limits.ts";
 import type { Clock } from "../../topology/ports.ts";
 
@@ -27,7 +29,8 @@ export class DeadLetterRule {
   }
 
   /** Notes a failure; true if the mutation is dead. */
-  failed(): boolean {
+  failed(error: unknown): boolean {
+    if (isTransient(error)) return false;
     const now = this.#clock.monotonic();
     if (this.#failures === 0) this.#firstAt = now;
     this.#failures += 1;
@@ -37,4 +40,22 @@ export class DeadLetterRule {
       this.#successes.lastAt > this.#firstAt
     );
   }
+}
+
+/** Codes of what passes by itself or by an operator's hand, however many other keys work meanwhile. */
+const TRANSIENT: readonly ErrorCode[] = [
+  ErrorCode.CacheUnreachable,
+  ErrorCode.CacheMissing,
+  ErrorCode.CacheAuthFailed,
+  ErrorCode.HotRodTimeout,
+  ErrorCode.ApplyRaced,
+  ErrorCode.LedgerBroken,
+];
+
+/** A cluster that loses or gains a node answers for the keys of that node so, or not at all, while the other keys go on. */
+function isTransient(error: unknown): boolean {
+  if (!(error instanceof IsthmusError)) return false;
+  if (TRANSIENT.includes(error.code)) return true;
+  const { status = 0 } = (error.cause ?? {}) as { status?: number };
+  return error.code === ErrorCode.HotRodServer && status > Status.ServerError;
 }

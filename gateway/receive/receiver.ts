@@ -281,7 +281,7 @@ export class Receiver {
       } catch (error) {
         this.stats.retries += 1;
         const reason = error instanceof Error ? error.message : String(error);
-        if (rule.failed()) {
+        if (rule.failed(error)) {
           for (const { batch } of items) this.#bury(batch.seq, key, reason, batch.payload);
           return this.#appliedKey(items);
         }

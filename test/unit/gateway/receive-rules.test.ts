@@ -1,5 +1,6 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { ErrorCode, IsthmusError } from "../../../topology/errors.ts";
 import { CacheSuccesses, DeadLetterRule } from "../../../gateway/receive/dead-letter-rule.ts";
 import { KeyedQueue } from "../../../gateway/receive/keyed-queue.ts";
 import { PositionStore } from "../../../gateway/receive/position-store.ts";
@@ -137,6 +138,7 @@ describe("a keyed queue", () => {
 });
 
 describe("a failing mutation", () => {
+  const POISON = new Error("cannot be applied");
   const make = () => {
     const clock = new ManualClock();
     const successes = new CacheSuccesses();
@@ -146,12 +148,12 @@ describe("a failing mutation", () => {
 
   it("is dead after its failures over their time, if another of its cache succeeded meanwhile", () => {
     const { clock, others, rule } = make();
-    for (let n = 1; n < DEAD_LETTER_FAILURES; n++) expect(rule.failed()).toBe(false);
+    for (let n = 1; n < DEAD_LETTER_FAILURES; n++) expect(rule.failed(POISON)).toBe(false);
     clock.advance(DEAD_LETTER_MS - 1);
     others.succeeded();
-    expect(rule.failed()).toBe(false);
+    expect(rule.failed(POISON)).toBe(false);
     clock.advance(1);
-    expect(rule.failed()).toBe(true);
+    expect(rule.failed(POISON)).toBe(true);
   });
 
   it("waits for ever while nothing of its cache succeeds, or all that did was before its first failure", () => {
@@ -159,21 +161,38 @@ describe("a failing mutation", () => {
     others.succeeded();
     clock.advance(1);
     for (let n = 0; n < 1_000; n++) {
-      expect(rule.failed()).toBe(false);
+      expect(rule.failed(POISON)).toBe(false);
       clock.advance(1_000);
     }
     others.succeeded();
-    expect(rule.failed()).toBe(true);
+    expect(rule.failed(POISON)).toBe(true);
   });
 
   it("is not dead by time alone", () => {
     const { clock, others, rule } = make();
     for (let n = 1; n < DEAD_LETTER_FAILURES; n++) {
-      expect(rule.failed()).toBe(false);
+      expect(rule.failed(POISON)).toBe(false);
       clock.advance(DEAD_LETTER_MS);
       others.succeeded();
     }
-    expect(rule.failed()).toBe(true);
+    expect(rule.failed(POISON)).toBe(true);
+  });
+
+  it("is not dead while its cache's cluster changes, though other keys go on", () => {
+    const { clock, others, rule } = make();
+    const server = (status: number) =>
+      new IsthmusError(ErrorCode.HotRodServer, "refused", { cause: { status, text: "" } });
+    const unanswered = new IsthmusError(ErrorCode.HotRodTimeout, "no answer");
+    for (const error of [unanswered, server(0x86), server(0x87), server(0x88)])
+      for (let n = 0; n < 2 * DEAD_LETTER_FAILURES; n++) {
+        clock.advance(DEAD_LETTER_MS);
+        others.succeeded();
+        expect(rule.failed(error)).toBe(false);
+      }
+    for (let n = 1; n < DEAD_LETTER_FAILURES; n++) expect(rule.failed(server(0x85))).toBe(false);
+    clock.advance(DEAD_LETTER_MS);
+    others.succeeded();
+    expect(rule.failed(server(0x85))).toBe(true);
   });
 });
 
