@@ -12,8 +12,6 @@ import type {
 import { EMPTY_CONTEXT } from "../topology/version/context.ts";
 import type { Context, Dot, Entry, Key, ValueHash } from "../topology/version/entry.ts";
 import type { Arrival } from "../topology/version/join.ts";
-import { shown } from "../topology/version/show.ts";
-import { dropsInRound, type TombstoneRound } from "../topology/version/tombstone.ts";
 import { valueHash } from "../topology/version/value-hash.ts";
 import { Applier } from "./apply/applier.ts";
 import { UnknownWrites, wasJoined } from "./apply/unknown-writes.ts";
@@ -30,7 +28,8 @@ import { isRestarted, judgeAbsences, type AbsenceVerdict } from "./tail/absences
 import { Capture } from "./tail/capture.ts";
 import { DirtyKeys } from "./tail/dirty-keys.ts";
 import { Publisher } from "./tail/publisher.ts";
-import { keysWith, markMissing, scanCache } from "./tail/repair.ts";
+import { markMissing, scanCache } from "./tail/repair.ts";
+import { Tombstones } from "./tombstones.ts";
 
 /** Failures in a row after which capture says so: a single timeout is none of anybody's business. */
 const CAPTURE_FAILURES_TOLD = 8;
@@ -60,6 +59,7 @@ export class CacheAgent implements CacheHands {
   readonly rows: CacheLedger;
   readonly publisher: Publisher;
   readonly idle: IdleKeys;
+  readonly tombstones: Tombstones;
   readonly #parts: CacheAgentParts;
   readonly #locks = new KeyLocks();
   readonly #dirty = new DirtyKeys(DIRTY_KEYS_MAX);
@@ -83,8 +83,6 @@ export class CacheAgent implements CacheHands {
   #isRebuilding = false;
   #absenceVerdict: AbsenceVerdict = "absent";
   #rescan: (() => void) | undefined;
-  /** The changes that had been counted when the last look found no tombstone that stays. */
-  #tombstonesSeenAt = -1;
   #committing: "no" | "yes" | "again" = "no";
 
   constructor(parts: CacheAgentParts) {
@@ -103,6 +101,10 @@ export class CacheAgent implements CacheHands {
     const { ledger, clock } = parts;
     const { rows, stats } = this;
     this.idle = new IdleKeys({ ledger, rows, locks: this.#locks, uses: connector, stats, clock });
+    this.tombstones = new Tombstones({
+      ...{ cache: parts.cache, ledger, rows, locks: this.#locks, stats, clock },
+      ...{ policy: parts.policy.conflict, merges: parts.merges },
+    });
     this.#offers = new Offers(this.rows, connector, this.floor, (v) => this.#hash(v));
   }
 
@@ -123,44 +125,6 @@ export class CacheAgent implements CacheHands {
   get lastDot(): Dot {
     const dot = this.#parts.ledger.fact(`dot/${this.#parts.cache}`);
     return typeof dot === "bigint" ? dot : 0n;
-  }
-
-  /** Whether rows may be there that show nothing. */
-  get hasTombstones(): boolean {
-    const { capturedRemoves, expired, appliedWrites, appliedKept } = this.stats;
-    return capturedRemoves + expired + appliedWrites + appliedKept > this.#tombstonesSeenAt;
-  }
-
-  /**
-   * Drops the rows that show nothing and that `round` covers; the floor goes up first, so that a crash between the two
-   * leaves rows that are dropped later, never a key without its floor. Resolves with how many rows went.
-   */
-  async dropTombstones(
-    round: TombstoneRound,
-    floor: Context,
-    expiredBefore: number,
-  ): Promise<number> {
-    const { ledger, cache, clock, policy, merges } = this.#parts;
-    const { capturedRemoves, expired, appliedWrites, appliedKept } = this.stats;
-    const seenAt = capturedRemoves + expired + appliedWrites + appliedKept;
-    ledger.setFact(`floor/${cache}`, floor);
-    await ledger.sync();
-    let dropped = 0;
-    let left = 0;
-    for await (const key of keysWith(this.rows, "tombstone", clock)) {
-      await this.#locks.run(key, async () => {
-        const entry = this.rows.get(key);
-        if (entry?.presence !== "tombstone") return;
-        const shows = shown(entry.siblings, policy.conflict, merges);
-        if (dropsInRound(round, entry.siblings, shows, expiredBefore)) {
-          this.rows.delete(key);
-          dropped += 1;
-        } else left += 1;
-      });
-    }
-    await ledger.commit();
-    if (left === 0) this.#tombstonesSeenAt = seenAt;
-    return dropped;
   }
 
   /** Mutations that wait to be published. */

@@ -35,7 +35,7 @@ export class TombstoneRounds {
   /** One look; to be called now and then. */
   async step(): Promise<void> {
     const { clock } = this.#site.ports;
-    if (!this.#agent.hasTombstones || this.#agent.gap !== undefined) return;
+    if (!this.#agent.tombstones.mayBe || this.#agent.gap !== undefined) return;
     const announced = this.#announced();
     if (announced === undefined) return;
     if (this.#round === undefined) {
@@ -49,7 +49,7 @@ export class TombstoneRounds {
     this.#round = undefined;
     const floor = floorAfterRound(this.#agent.floor(), round);
     const expiredBefore = clock.now() - this.#site.config.limits.maxClockSkewMs - 2_000;
-    this.dropped += await this.#agent.dropTombstones(round, floor, expiredBefore);
+    this.dropped += await this.#agent.tombstones.drop(round, floor, expiredBefore);
   }
 
   /** undefined while a site has not announced what it applied. */

@@ -1,0 +1,69 @@
+import type { ConflictPolicy } from "../topology/policy/conflict.ts";
+import type { CacheName } from "../topology/names.ts";
+import type { CacheLedger, Clock, Ledger } from "../topology/ports.ts";
+import type { Context } from "../topology/version/entry.ts";
+import { shown, type MergeRegistry } from "../topology/version/show.ts";
+import { dropsInRound, type TombstoneRound } from "../topology/version/tombstone.ts";
+import type { CacheStats } from "./cache-stats.ts";
+import type { KeyLocks } from "./key-locks.ts";
+import { keysWith } from "./tail/repair.ts";
+
+/** What {@link Tombstones} needs of its cache. */
+export interface TombstonesParts {
+  readonly cache: CacheName;
+  readonly ledger: Ledger;
+  readonly rows: CacheLedger;
+  readonly locks: KeyLocks;
+  readonly stats: CacheStats;
+  readonly clock: Clock;
+  readonly policy: ConflictPolicy;
+  readonly merges: MergeRegistry;
+}
+
+/** The rows of one cache that show nothing, and their end. */
+export class Tombstones {
+  readonly #parts: TombstonesParts;
+  /** The changes that had been counted when the last look found no tombstone that stays. */
+  #seenAt = -1;
+
+  constructor(parts: TombstonesParts) {
+    this.#parts = parts;
+  }
+
+  /** Whether there may be any: false only when none came up since a look found none. */
+  get mayBe(): boolean {
+    return this.#changes() > this.#seenAt;
+  }
+
+  /**
+   * Drops the rows that `round` covers; the floor goes up first, so that a crash between the two leaves rows that are
+   * dropped later, never a key without its floor. Resolves with how many rows went.
+   */
+  async drop(round: TombstoneRound, floor: Context, expiredBefore: number): Promise<number> {
+    const { ledger, cache, clock, rows, locks, policy, merges } = this.#parts;
+    const seenAt = this.#changes();
+    ledger.setFact(`floor/${cache}`, floor);
+    await ledger.sync();
+    let dropped = 0;
+    let left = 0;
+    for await (const key of keysWith(rows, "tombstone", clock)) {
+      await locks.run(key, async () => {
+        const entry = rows.get(key);
+        if (entry?.presence !== "tombstone") return;
+        const shows = shown(entry.siblings, policy, merges);
+        if (dropsInRound(round, entry.siblings, shows, expiredBefore)) {
+          rows.delete(key);
+          dropped += 1;
+        } else left += 1;
+      });
+    }
+    await ledger.commit();
+    if (left === 0) this.#seenAt = seenAt;
+    return dropped;
+  }
+
+  #changes(): number {
+    const { capturedRemoves, expired, appliedWrites, appliedKept } = this.#parts.stats;
+    return capturedRemoves + expired + appliedWrites + appliedKept;
+  }
+}
