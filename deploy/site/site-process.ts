@@ -108,7 +108,10 @@ export class SiteProcess implements StatusSource {
 
   async #runOpen(stack: Closing, signal: AbortSignal): Promise<void> {
     const { config, site: name, clock, random, logger } = this.#options;
-    const ledger = await LmdbLedger.open(this.#siteConfig.data, name, process.pid, { logger });
+    const ledger = await LmdbLedger.open(this.#siteConfig.data, name, process.pid, {
+      logger,
+      afterTurn: setImmediate,
+    });
     stack.defer(() => ledger.close());
     await this.#startHttp(stack);
     await this.#startEmbedded(stack);

@@ -19,8 +19,13 @@ const freeOnDisk: FreeBytes = (path) => {
   return bavail * bsize;
 };
 
-/** What a test sets of a store; the defaults are the file system's word and the limits. */
+/** What a process or a test sets of a store; the defaults are the file system's word and the limits. */
 export interface StoreOptions {
+  /**
+   * Calls back once all that is ready in this turn of the event loop has run, so that it shares one record. Default: after
+   * the present synchronous run.
+   */
+  readonly afterTurn?: (commit: () => void) => void;
   readonly freeBytes?: FreeBytes | undefined;
   /** Awaited before each transaction of LMDB: says when it happens. */
   readonly beforeCheckpoint?: () => Promise<void>;
@@ -57,6 +62,7 @@ export class StagedStore {
   readonly #path: string;
   readonly #freeBytes: FreeBytes;
   readonly #beforeCheckpoint: (() => Promise<void>) | undefined;
+  readonly #afterTurn: (commit: () => void) => void;
   readonly #checkpointBytes: number;
   readonly #pendingBytesMax: number;
   readonly #tables: LmdbTables;
@@ -77,6 +83,7 @@ export class StagedStore {
     this.#path = path;
     this.#freeBytes = options.freeBytes ?? freeOnDisk;
     this.#beforeCheckpoint = options.beforeCheckpoint;
+    this.#afterTurn = options.afterTurn ?? queueMicrotask;
     this.#checkpointBytes = options.checkpointBytes ?? LEDGER_CHECKPOINT_BYTES;
     this.#pendingBytesMax = options.pendingBytesMax ?? LEDGER_PENDING_BYTES_MAX;
     const segmentBytes = options.segmentBytes ?? LEDGER_SEGMENT_BYTES;
@@ -118,8 +125,7 @@ export class StagedStore {
     this.#staged.set(table, key, row);
     if (this.#isCommitting) return;
     this.#isCommitting = true;
-    // After the present turn, so that all that its callbacks stage shares one record.
-    setImmediate(() => this.#commitStaged());
+    this.#afterTurn(() => this.#commitStaged());
   }
 
   /** The committed rows with `from <= key < before`, in the order of their bytes. */

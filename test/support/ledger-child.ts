@@ -10,7 +10,7 @@ import { LmdbLedger } from "../../site-agent/ledger/lmdb-ledger.ts";
 const [directory = "", task = "", bytes = "300"] = process.argv.slice(2);
 const say = (line: string) => process.stdout.write(`${line}\n`);
 
-const ledger = await LmdbLedger.open(directory, "nyc", process.pid);
+const ledger = await LmdbLedger.open(directory, "nyc", process.pid, { afterTurn: setImmediate });
 const cache = ledger.cache("sessions");
 
 /** One change as an agent stages it: entry, outbox row and a fact, in one run. */

@@ -93,6 +93,8 @@ class Pair {
     this.#gate = new Gate();
     this.#ledger = await LmdbLedger.open(directory, "nyc", process.pid, {
       beforeCheckpoint: this.#gate.pass,
+      // Between two steps no turn of the event loop ends: only `commit` commits.
+      afterTurn: setImmediate,
       checkpointBytes: 1,
       segmentBytes: 2000,
     });
