@@ -1,0 +1,148 @@
+// Goal: what is wrong at one place is said there by its code, holds up nothing else, and loses nothing.
+// Method: two sites, lon with a real Infinispan that asks for a password, nyc with an embedded cache; one fault after another.
+import { describe, expect, it } from "vitest";
+import { NatsSiteLog } from "../../gateway/link/site-log.ts";
+import { ErrorCode } from "../../topology/errors.ts";
+import { logSubject } from "../../topology/names.ts";
+import { linkTo, TEST_LIMITS, until } from "../support/linked-sites.ts";
+import { ReplicatedSites } from "../support/replicated-sites.ts";
+import { realRandom } from "../support/real-time.ts";
+import { shared } from "../support/server-provider.ts";
+
+const VALUE_BYTES_MAX = 64 * 1024;
+const never = new AbortController().signal;
+
+const sites = shared(async () => {
+  const started = await ReplicatedSites.start({
+    sites: [
+      { name: "nyc" },
+      {
+        name: "lon",
+        caches: { sessions: {}, objects: { mediaType: "application/x-java-object" }, other: {} },
+        auth: { mechanisms: ["SCRAM-SHA-512"], users: { isthmus: "right" } },
+      },
+    ],
+    policies: ["{ match: [sessions, objects, missing, other], mode: async }"],
+    limits: "maxValueBytes: 64KiB",
+  });
+  const config = started.configure();
+  started.site("nyc").start(config);
+  return started;
+});
+
+const key = (name: string): Buffer => Buffer.from(name);
+
+/** Codes that a site's Isthmus said at error level since line `from`. */
+const codes = (site: string, from = 0): Array<string | undefined> =>
+  sites()
+    .site(site)
+    .logger.lines.slice(from)
+    .filter(({ level }) => level === "error")
+    .map(({ fields }) => (fields as { code?: string }).code);
+
+async function isLive(site: string, cache: string): Promise<boolean> {
+  return sites().site(site).site.caches.get(cache)?.agent?.state === "live";
+}
+
+describe("a fault at one site", () => {
+  it("of the password is said, tried again, and after the right one everything comes (I1, I7)", async () => {
+    const [nyc, lon] = [sites().site("nyc"), sites().site("lon")];
+    await until("nyc is live", () => isLive("nyc", "sessions"));
+    await (await nyc.cache("sessions")).put(key("early"), key("1"));
+    lon.env["PASSWORD"] = "wrong";
+    lon.start(sites().configure());
+    await until("the refusal is said", async () =>
+      codes("lon").includes(ErrorCode.CacheAuthFailed),
+    );
+    expect(lon.handled("sessions").agent?.state).toBe("blocked");
+    await lon.stop();
+    lon.env["PASSWORD"] = "right";
+    lon.start(sites().configure());
+    await until("lon is live", () => isLive("lon", "sessions"));
+    const found = await sites().level("sessions");
+    expect(found.size).toBe(1);
+  });
+
+  it("of a cache that is missing or stores objects blocks that cache alone, with its code (I7)", async () => {
+    const lon = sites().site("lon");
+    await until("both are blocked", async () =>
+      ["missing", "objects"].every((name) => lon.handled(name).agent?.state === "blocked"),
+    );
+    const problem = (name: string) => lon.handled(name).agent?.problem as { code?: string };
+    expect(problem("missing").code).toBe(ErrorCode.CacheMissing);
+    expect(problem("objects").code).toBe(ErrorCode.CacheObjectStorage);
+    const nyc = sites().site("nyc");
+    for (const name of ["missing", "objects", "other"])
+      await (await nyc.cache(name)).put(key("put at nyc"), key(name));
+    expect((await sites().level("other")).size).toBe(1);
+    const [receiver] = lon.handled("missing").receivers;
+    expect(receiver?.applied().seq).toBe(0);
+  });
+
+  it("of a value above the limit is a dead letter, and the values after it go on (I7)", async () => {
+    const nyc = sites().site("nyc");
+    const cache = await nyc.cache("other");
+    const before = nyc.site.journal.deadLetters;
+    await cache.put(key("huge"), Buffer.alloc(VALUE_BYTES_MAX + 1, 7));
+    await cache.put(key("largest"), Buffer.alloc(VALUE_BYTES_MAX, 7));
+    const lon = await sites().site("lon").cache("other");
+    await until("the value at the limit came", () => lon.containsKey(key("largest")));
+    expect(await lon.containsKey(key("huge"))).toBe(false);
+    expect(nyc.site.journal.deadLetters).toBe(before + 1);
+    expect(nyc.site.journal.allDeadLetters().at(-1)?.[1]).toMatchObject({
+      cache: "other",
+      key: "huge",
+      reason: expect.stringContaining("maxValueBytes"),
+    });
+  });
+
+  it("of a NATS server that is away under load loses no acknowledged write (I1, I10)", async () => {
+    const nyc = sites().site("nyc");
+    const cache = await nyc.cache("sessions");
+    const put = (i: number) => cache.put(key(`load-${i}`), key(String(i)));
+    for (let i = 0; i < 200; i++) await put(i);
+    await nyc.nats.kill();
+    for (let i = 200; i < 600; i++) await put(i);
+    await nyc.nats.run();
+    for (let i = 600; i < 800; i++) await put(i);
+    const found = await sites().level("sessions", { timeoutMs: 60_000 });
+    expect(found.size).toBe(801);
+  });
+
+  it("of an Infinispan that is away at the start is over once it is there (I1)", async () => {
+    const [nyc, lon] = [sites().site("nyc"), sites().site("lon")];
+    await lon.stop();
+    for (const node of lon.nodes) await node.kill();
+    lon.start(sites().configure());
+    const said = () => lon.handled("sessions").agent?.problem as { code?: string } | undefined;
+    await until("it is said", async () => said()?.code === ErrorCode.CacheUnreachable);
+    await (await nyc.cache("sessions")).put(key("meanwhile"), key("2"));
+    for (const node of lon.nodes) await node.run();
+    await until("lon is live", () => isLive("lon", "sessions"), 60_000);
+    const found = await sites().level("sessions", { timeoutMs: 60_000 });
+    expect(found.size).toBe(802);
+  });
+
+  it("of a record of another wire version stops that link alone, is said, and loses nothing (I7)", async () => {
+    const [nyc, lon] = [sites().site("nyc"), sites().site("lon")];
+    const from = lon.logger.lines.length;
+    const link = await linkTo(nyc.nats, "nyc");
+    const log = new NatsSiteLog(link, TEST_LIMITS);
+    const id = realRandom.bytes(8).toString("hex");
+    const record = Buffer.from([0x95, 99, 0, 0x90, 0x90, 0x90]);
+    const { seq } = await log.publish(logSubject("nyc", "other"), record, id, never);
+    await link.close();
+    await until("it is said", async () =>
+      codes("lon", from).includes(ErrorCode.WireVersionUnknown),
+    );
+    await (await nyc.cache("other")).put(key("behind it"), key("3"));
+    await (await lon.cache("other")).put(key("the other way"), key("4"));
+    const atNyc = await nyc.cache("other");
+    await until("the other direction goes on", () => atNyc.containsKey(key("the other way")));
+    const [inbound] = lon.site.inbounds;
+    expect(inbound?.state).toBe("blocked");
+    const [receiver] = lon.handled("other").receivers;
+    expect(receiver?.applied().seq).toBeLessThan(seq);
+    expect(await (await lon.cache("other")).containsKey(key("behind it"))).toBe(false);
+  });
+});
