@@ -102,8 +102,14 @@ export class CacheAgent implements CacheHands {
     const { rows, stats } = this;
     this.idle = new IdleKeys({ ledger, rows, locks: this.#locks, uses: connector, stats, clock });
     this.tombstones = new Tombstones({
-      ...{ cache: parts.cache, ledger, rows, locks: this.#locks, stats, clock },
-      ...{ policy: parts.policy.conflict, merges: parts.merges },
+      cache: parts.cache,
+      ledger,
+      rows,
+      locks: this.#locks,
+      stats,
+      clock,
+      policy: parts.policy.conflict,
+      merges: parts.merges,
     });
     this.#offers = new Offers(this.rows, connector, this.floor, (v) => this.#hash(v));
   }
