@@ -262,6 +262,7 @@ export class Capture {
           at: dateOf(mark, state),
           seenBy: verdict.seenBy,
         });
+        if (!verdict.settled) this.#readAgain(key, mark);
         return true;
       case "remove":
         changes.remove(key, entry, mark.gapStart);

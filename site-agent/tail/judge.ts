@@ -17,7 +17,12 @@ export type Verdict =
       readonly settled: boolean;
     }
   /** A local change: it gets a version. */
-  | { readonly is: "put"; readonly seenBy: number }
+  | {
+      readonly is: "put";
+      readonly seenBy: number;
+      /** The newest event is of another write, older or newer: read again until one comes that fits. */
+      readonly settled: boolean;
+    }
   /** No local change: a known version came back to a key without a copy, or, under `invalidate`, a copy was loaded. */
   | { readonly is: "adopt"; readonly seenBy: number }
   | { readonly is: "remove" }
@@ -131,24 +136,24 @@ function judgePresent(evidence: Evidence, state: CacheState): Verdict {
   const seenBy = mark.token === state.token ? Math.max(0, listener) : 0;
   const held = entry?.presence === "live" ? entry.held : undefined;
   if (evidence.isPast && held?.token !== state.token) return { is: "unsettled" };
+  const isGone = mark.cause === "removed" || mark.cause === "expired";
+  // The event was of another write: the answer came from a replica that lags, or an event of it is still to come.
+  const isOther = isGone || (mark.token !== undefined && mark.token !== state.token);
+  const put = { is: "put", seenBy, settled: !isOther } as const;
   if (held === undefined) {
-    const isKnown = isKnownCopy(entry, hash, mark.cause, invalidate);
-    return isKnown ? { is: "adopt", seenBy } : { is: "put", seenBy };
+    // Nor is what a replica still tells of a key that is gone a local change.
+    if (isGone) return { is: "unsettled" };
+    return isKnownCopy(entry, hash, mark.cause, invalidate) ? { is: "adopt", seenBy } : put;
   }
   const equalState = hash === held.hash && sameExpiry(state, held);
-  // The event was of another write: the answer came from a replica that lags, or an event of it is still to come.
-  const isOther =
-    mark.cause === "removed" ||
-    mark.cause === "expired" ||
-    (mark.token !== undefined && mark.token !== state.token);
   if (state.token === 0n) {
     // No token at all: value, expiry and nothing else can tell.
-    if (!equalState) return { is: "put", seenBy: 0 };
+    if (!equalState) return { ...put, seenBy: 0 };
     return { is: isOther ? "unsettled" : "same" };
   }
   if (held.token === state.token) return { is: isOther ? "unsettled" : "same" };
   if (held.token === undefined && equalState) return { is: "token", seenBy, settled: !isOther };
-  return { is: "put", seenBy };
+  return put;
 }
 
 /**
