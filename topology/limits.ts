@@ -174,6 +174,9 @@ export const APPLY_KEYS_MAX = 256;
 /** Mutations of one cache of one origin that are held in memory: two full batches wait behind the one at work (I12). */
 export const APPLY_ITEMS_MAX = 1_536;
 
+/** Interleavings of one key's logs that an unclean start looks at for merged values: two logs with 60 versions each within an apply bound. */
+export const RECOVERED_STATES_MAX = 4_096;
+
 /** Batches that an apply bound reserves ahead, so that one fsync serves many: an unclean start looks at no more. */
 export const APPLY_BOUND_BATCHES = 64;
 

@@ -1,3 +1,4 @@
+import { RECOVERED_STATES_MAX } from "../../topology/limits.ts";
 import type { ConflictPolicy } from "../../topology/policy/conflict.ts";
 import type { CacheLedger } from "../../topology/ports.ts";
 import { EMPTY_CONTEXT } from "../../topology/version/context.ts";
@@ -7,7 +8,7 @@ import { shown, valuesNeeded, type MergeRegistry } from "../../topology/version/
 
 /**
  * Every value that an apply of the last run may have left in the cache: any arriving version of a key, or what showed after
- * any prefix of them. A state with such a hash is that state, never a local change (I6).
+ * any prefix of each log. A state with such a hash is that state, never a local change (I6).
  */
 export function knownHashes(
   window: ReadonlyMap<Key, readonly Arrival[]>,
@@ -18,22 +19,53 @@ export function knownHashes(
 ): ReadonlyMap<Key, ReadonlySet<ValueHash>> {
   const known = new Map<Key, Set<ValueHash>>();
   for (const [key, arrivals] of window) {
+    const entry = rows.get(key);
     const hashes = new Set<ValueHash>();
-    let versions: Versions | undefined = rows.get(key);
-    for (const sibling of versions?.siblings ?? []) hashes.add(sibling.hash);
-    for (const arrival of arrivals) {
-      hashes.add(arrival.hash);
-      versions = joinVersion(versions, EMPTY_CONTEXT, arrival).versions;
+    for (const version of [...(entry?.siblings ?? []), ...arrivals]) hashes.add(version.hash);
+    let states = 0;
+    for (const versions of statesBetween(entry, logsOf(arrivals))) {
+      states += 1;
       const siblings = versions?.siblings ?? [];
+      const inputs = valuesNeeded(siblings, policy);
       // A merge whose inputs are not all at hand was not computed before either.
-      if (valuesNeeded(siblings, policy).some((s) => s.value === undefined)) continue;
-      const shows = shown(siblings, policy, merges);
-      if (shows?.kind === "merged") hashes.add(hash(shows.value));
+      if (inputs.length > 0 && inputs.every((s) => s.value !== undefined)) {
+        const shows = shown(siblings, policy, merges);
+        if (shows?.kind === "merged") hashes.add(hash(shows.value));
+      }
+      if (states >= RECOVERED_STATES_MAX) break;
     }
     hashes.delete("");
     known.set(key, hashes);
   }
   return known;
+}
+
+/** Each author's versions, in the order of its log. */
+function logsOf(arrivals: readonly Arrival[]): Arrival[][] {
+  const logs = new Map<string, Arrival[]>();
+  for (const arrival of arrivals) {
+    const log = logs.get(arrival.author);
+    if (log === undefined) logs.set(arrival.author, [arrival]);
+    else log.push(arrival);
+  }
+  return [...logs.values()];
+}
+
+/** What a key's versions may have been: after any prefix of each log, because the logs are read side by side. */
+function* statesBetween(
+  versions: Versions | undefined,
+  [log, ...others]: ReadonlyArray<readonly Arrival[]>,
+): Generator<Versions | undefined> {
+  if (log === undefined) {
+    yield versions;
+    return;
+  }
+  let joined = versions;
+  yield* statesBetween(joined, others);
+  for (const arrival of log) {
+    joined = joinVersion(joined, EMPTY_CONTEXT, arrival).versions;
+    yield* statesBetween(joined, others);
+  }
 }
 
 /**
