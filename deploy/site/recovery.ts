@@ -1,5 +1,6 @@
+import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
 import { LEDGER_PAGE_ROWS } from "../../topology/limits.ts";
-import { decodeBatch } from "../../topology/mutation/batch.ts";
+import { type Batch, decodeBatch } from "../../topology/mutation/batch.ts";
 import { type CacheName, logSubject, type SiteName } from "../../topology/names.ts";
 import { cachesOf } from "../../topology/policy/cache-policy.ts";
 import type { StoredMessage } from "../../topology/ports.ts";
@@ -57,13 +58,15 @@ async function uncommittedVersions(
   const own = logSubject(name, cache.name);
   const ownEnd = (await ports.log.state())?.lastSeq ?? 0;
   const ownSeq = from.incarnation === head.incarnation ? from.lastSeq : 0;
-  collect(published, name, 0, await ports.log.window(own, ownSeq, ownEnd));
+  const ours = { author: name, cache: cache.name, offsetMs: 0 };
+  collect(published, ours, await ports.log.window(own, ownSeq, ownEnd));
   for (const { origin } of cache.receivers) {
     const { seq, bound } = positions.get(origin, cache.name);
     if (bound <= seq) continue;
     const subject = logSubject(origin, cache.name);
     const records = await ports.mirrors.get(origin)?.window(subject, seq, bound);
-    collect(arrivals, origin, site.offsetFrom(origin), records ?? []);
+    const theirs = { author: origin, cache: cache.name, offsetMs: site.offsetFrom(origin) };
+    collect(arrivals, theirs, records ?? []);
   }
   return { published, arrivals };
 }
@@ -94,7 +97,8 @@ export async function rebuildFromLogs(
     for (let after = state.firstSeq - 1; after < state.lastSeq; after += LEDGER_PAGE_ROWS) {
       const end = Math.min(after + LEDGER_PAGE_ROWS, state.lastSeq);
       const window = new Map<Key, Arrival[]>();
-      collect(window, author, offsetMs, await log.window(subject, after, end));
+      const source = { author, cache: cache.name, offsetMs };
+      collect(window, source, await log.window(subject, after, end));
       for (const [key, arrivals] of window) {
         agent.rebuild(key, arrivals);
         versions += arrivals.length;
@@ -109,17 +113,32 @@ export async function rebuildFromLogs(
   );
 }
 
+/** Adds the mutations of an author's records, in the order of the log. @throws WireVersionUnknown */
 function collect(
   window: Map<Key, Arrival[]>,
-  author: SiteName,
-  offsetMs: number,
+  source: { readonly author: SiteName; readonly cache: CacheName; readonly offsetMs: number },
   records: readonly StoredMessage[],
 ): void {
+  const { author, cache, offsetMs } = source;
   for (const { payload } of records) {
-    for (const mutation of decodeBatch(payload).mutations) {
+    const batch = readable(payload);
+    // The receiver refuses such a batch, and sets aside what cannot be read: neither was applied.
+    if (batch === undefined || batch.header.origin !== author || batch.header.cache !== cache) {
+      continue;
+    }
+    for (const mutation of batch.mutations) {
       const arrivals = window.get(mutation.key) ?? [];
       arrivals.push(arrivalOf(mutation, author, offsetMs));
       window.set(mutation.key, arrivals);
     }
+  }
+}
+
+function readable(payload: Uint8Array): Batch | undefined {
+  try {
+    return decodeBatch(payload);
+  } catch (error) {
+    if (error instanceof IsthmusError && error.code === ErrorCode.WireMalformed) return undefined;
+    throw error;
   }
 }
