@@ -81,6 +81,8 @@ export class CacheAgent implements CacheHands {
   #isScanned = false;
   /** The ledger was lost, and no scan has learned yet what the cache holds. */
   #isRebuilding = false;
+  /** Recovery found keys missing: the scan judges them before the logs are applied any further. */
+  #leftToScan = false;
   #absenceVerdict: AbsenceVerdict = "absent";
   #rescan: (() => void) | undefined;
   #committing: "no" | "yes" | "again" = "no";
@@ -149,8 +151,8 @@ export class CacheAgent implements CacheHands {
   }
 
   /**
-   * Whether versions may arrive: not before what an unclean end left is brought in, nor, when the ledger was lost, before
-   * a scan has learned what the cache holds.
+   * Whether versions may arrive: not before what an unclean end left is brought in, nor, when the ledger was lost or the
+   * recovery found keys missing, before a scan has learned what the cache holds.
    */
   get isReady(): boolean {
     return this.#isReady;
@@ -222,7 +224,7 @@ export class CacheAgent implements CacheHands {
       knownHashes(arrivals, this.rows, policy.conflict, merges, (v) => this.#hash(v)),
     );
     for (const [key, versions] of arrivals) await this.#applier.apply(key, versions);
-    this.#applier.recovering(undefined);
+    this.#leftToScan = this.#applier.recovered().size > 0;
     logger.info(
       { published: published.size, arrived: arrivals.size },
       "recovered what the last run may have published and applied",
@@ -249,7 +251,7 @@ export class CacheAgent implements CacheHands {
         await this.#open();
         if (!isRecovered) await recovered();
         isRecovered = true;
-        this.#isReady ||= !this.#isRebuilding;
+        this.#isReady ||= !this.#isRebuilding && !this.#leftToScan;
         await this.#listenAndRepair(signal, () => {
           failures = 0;
         });

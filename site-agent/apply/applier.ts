@@ -90,14 +90,23 @@ export class Applier {
   readonly #parts: ApplierParts;
   /** After an unclean start: hashes that an apply of the last run may have written, by key (I6). */
   #recovered: ReadonlyMap<Key, ReadonlySet<ValueHash>> | undefined;
+  /** Keys whose absence the first scan has to judge before anything is applied to them. */
+  #left = new Set<Key>();
 
   constructor(parts: ApplierParts) {
     this.#parts = parts;
   }
 
-  /** Until called with undefined, a state with one of these hashes is what an apply wrote, never a local change. */
-  recovering(known: ReadonlyMap<Key, ReadonlySet<ValueHash>> | undefined): void {
+  /** Until {@link Applier.recovered}, a state with one of these hashes is what an apply wrote, never a local change. */
+  recovering(known: ReadonlyMap<Key, ReadonlySet<ValueHash>>): void {
     this.#recovered = known;
+    this.#left = new Set();
+  }
+
+  /** Ends a recovery. Returns the keys that are missing and were left as they are: a scan judges them, then they are applied. */
+  recovered(): ReadonlySet<Key> {
+    this.#recovered = undefined;
+    return this.#left;
   }
 
   /** Joins versions of one key, in the order of their log; resolves once the result is committed. */
@@ -143,6 +152,7 @@ export class Applier {
         }
         const outcome = await this.#attempt(key, entry, versions, changed);
         if (outcome !== undefined) return outcome;
+        if (this.#recovered !== undefined && this.#left.has(key)) return "kept";
       }
       throw new IsthmusError(
         ErrorCode.ApplyRaced,
@@ -370,8 +380,15 @@ export class Applier {
     const { dirty, clock, changes, rows, ledger, stats, dots } = this.#parts;
     const { expirySlackMs, asksPeers, onIdle } = this.#parts;
     if (entry === undefined || entry.presence !== "live") return;
-    const mark = dirty.peek(key) ?? (await this.#awaitMark(key));
+    const recovered = this.#recovered?.get(key);
+    // A recovery has no listener yet: nobody will tell of what happened before it.
+    const mark = dirty.peek(key) ?? (recovered ? undefined : await this.#awaitMark(key));
     const end = endOf(entry, mark?.cause, { now: clock.now(), expirySlackMs, asksPeers });
+    if (recovered?.has("") === false && end === undefined && !this.#parts.invalidate) {
+      // A client removed it while nobody listened, or the cache lost it: to apply now would undo the remove (I3).
+      this.#left.add(key);
+      return;
+    }
     if (mark?.cause === "removed" || (mark?.cause === "expired" && end === undefined)) {
       await dots.ready();
       changes.remove(key, entry, mark.gapStart);

@@ -8,7 +8,8 @@ import { shown, valuesNeeded, type MergeRegistry } from "../../topology/version/
 
 /**
  * Every value that an apply of the last run may have left in the cache: any arriving version of a key, or what showed after
- * any prefix of each log. A state with such a hash is that state, never a local change (I6).
+ * any prefix of each log. A state with such a hash is that state, never a local change (I6). "" among them: an apply may have
+ * removed the key.
  */
 export function knownHashes(
   window: ReadonlyMap<Key, readonly Arrival[]>,
@@ -34,7 +35,9 @@ export function knownHashes(
       }
       if (states >= RECOVERED_STATES_MAX) break;
     }
-    hashes.delete("");
+    // What had expired, or whose bytes were elsewhere, left no copy either.
+    const mayBeGone = (entry?.siblings.length ?? 0) > 1 || arrivals.some((a) => a.expiresAt > 0);
+    if (mayBeGone) hashes.add("");
     known.set(key, hashes);
   }
   return known;
