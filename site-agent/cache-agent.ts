@@ -366,10 +366,14 @@ export class CacheAgent implements CacheHands {
     this.#state = "scanning";
     const fact = `runs/${cache}`;
     const before = ledger.fact(fact) as Map<string, string> | undefined;
-    const cacheRestarted = isRestarted(before, this.#info?.runs ?? new Map());
+    const opened = this.#info?.runs ?? new Map();
     const parts = { connector, rows: this.rows, capture: this.#capture, clock };
     const scan = await scanCache(parts, gap.since, signal);
     if (signal.aborted) return;
+    // It may have been restarted since it was opened: what the scan saw is told by the runs behind it.
+    const { runs } = await connector.open();
+    if (signal.aborted) return;
+    const cacheRestarted = isRestarted(before, opened) || isRestarted(opened, runs);
     if (scan.missing > 0) {
       const { evicts } = policy;
       const judged = judgeAbsences({
@@ -387,7 +391,7 @@ export class CacheAgent implements CacheHands {
     this.#gap = undefined;
     this.#state = "live";
     this.#problem = undefined;
-    ledger.setFact(fact, this.#info?.runs);
+    ledger.setFact(fact, runs);
     this.stageAlive();
     await ledger.commit();
     const { scanned, different, missing } = scan;
