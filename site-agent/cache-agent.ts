@@ -162,6 +162,11 @@ export class CacheAgent implements CacheHands {
     return this.#info?.mediaType;
   }
 
+  /** Whether a write of this run may be done yet, unseen by it: then its end is not a clean one. */
+  get hasUnknownWrites(): boolean {
+    return this.#unknownWrites.mayBeOpen;
+  }
+
   readonly floor = (): Context => {
     return (this.#parts.ledger.fact(`floor/${this.#parts.cache}`) as Context) ?? EMPTY_CONTEXT;
   };

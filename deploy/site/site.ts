@@ -175,9 +175,10 @@ export class Site {
     return drained.every(Boolean);
   }
 
-  /** After {@link run} ended: says that everything the ledger knows is everything that was done. */
+  /** After {@link run} ended: says that everything the ledger knows is everything that was done, unless a write has no answer. */
   async stopped(): Promise<void> {
-    this.ports.ledger.setFact(CLEAN_FACT, true);
+    const isOpen = [...this.caches.values()].some(({ agent }) => agent?.hasUnknownWrites === true);
+    if (!isOpen) this.ports.ledger.setFact(CLEAN_FACT, true);
     await this.ports.ledger.sync();
   }
 

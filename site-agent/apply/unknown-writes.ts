@@ -39,9 +39,16 @@ export class UnknownWrites {
     }
   }
 
+  /** Whether any of them may be done yet. */
+  get mayBeOpen(): boolean {
+    const now = this.#clock.monotonic();
+    return [...this.#writes.values()].some((writes) => writes.some(({ until }) => until > now));
+  }
+
   /**
    * Which of these writes made what was found (undefined: the key is missing), if one did. Those that it shows to be over are
-   * forgotten: one on a token that is gone can never be done; one on a missing key can be, whenever it is missing again.
+   * forgotten: one on a token that is gone can never be done; one on a missing key can be, whenever it is missing again, and
+   * so can one on an entry without a token (0), whenever such an entry is there.
    */
   explain(key: Key, state: CacheState | undefined, hash: ValueHash): UnknownWrite | undefined {
     const all = this.#writes.get(key);
@@ -53,10 +60,8 @@ export class UnknownWrites {
         ? wanted === undefined
         : wanted !== undefined && wanted.hash === hash && sameExpiry(state, wanted),
     );
-    const open = writes.filter(
-      (write) =>
-        write !== made && (write.expected === "missing" || write.expected === state?.token),
-    );
+    const mayComeBack = new Set<bigint | "missing" | undefined>(["missing", 0n, state?.token]);
+    const open = writes.filter((write) => write !== made && mayComeBack.has(write.expected));
     if (open.length > 0) this.#writes.set(key, open);
     else this.#writes.delete(key);
     return made;
