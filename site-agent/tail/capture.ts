@@ -105,7 +105,9 @@ export class Capture {
     const event =
       reported.cause === "expired" ? { ...reported, token: undefined, hash: undefined } : reported;
     const { key } = event;
-    const isKnown = this.#isKnown(event, rows.get(key));
+    // A read of the row for each event would cost more than the marks that it saves: capture drops a known token anyway.
+    const isKnown =
+      (event.retried || this.#deferred.has(key)) && this.#isKnown(event, rows.get(key));
     // A run repeated by the server may be reported late: it says nothing about the marks before it.
     if (isKnown && event.retried) return;
     const waiting = this.#takeDeferred(key);
