@@ -32,6 +32,7 @@ export class HandledCache {
   readonly receivers: Receiver[] = [];
   /** Per target of this site's own changes. */
   readonly unconfirmed: ReadonlyMap<SiteName, Unconfirmed>;
+  /** Facts of the ledger too, so that a restart does not forget them (I7). */
   readonly peerGaps = new Map<SiteName, PeerGap>();
   lastPublishedSeq = 0;
   /** The cache's newest record in the own log when this run began, seq 0: none; undefined: not read yet. */
@@ -45,6 +46,12 @@ export class HandledCache {
     const isHandled = policy.mode !== "off" && policy.mode !== "never";
     const targets = isHandled ? targetsOf(site.config, policy, site.name) : [];
     this.unconfirmed = new Map(targets.map((target) => [target, new Unconfirmed()]));
+    if (isHandled) {
+      for (const peer of site.peers) {
+        const gap = site.ports.ledger.fact(this.#gapFact(peer)) as PeerGap | undefined;
+        if (gap !== undefined) this.peerGaps.set(peer, gap);
+      }
+    }
     this.agent = isHandled ? this.#makeAgent() : undefined;
     this.fetcher = this.agent === undefined ? undefined : this.#makeFetcher(this.agent);
     this.idleAsker =
@@ -78,9 +85,16 @@ export class HandledCache {
   /** Batches of a peer may have been missed. */
   openPeerGap(peer: SiteName, reason: string): void {
     if (this.agent === undefined || this.peerGaps.has(peer)) return;
-    const { clock, logger } = this.#site.ports;
-    this.peerGaps.set(peer, { peer, reason, since: clock.now() });
+    const { clock, ledger, logger } = this.#site.ports;
+    const gap: PeerGap = { peer, reason, since: clock.now() };
+    this.peerGaps.set(peer, gap);
+    // Committed with the position that passes it, or earlier.
+    ledger.setFact(this.#gapFact(peer), gap);
     logger.error({ peer, cache: this.name, reason }, "gap toward a peer");
+  }
+
+  #gapFact(peer: SiteName): string {
+    return `peerGap/${this.name}/${peer}`;
   }
 
   /** The receiver of this cache in one origin's log. */

@@ -132,10 +132,11 @@ export class Inbound {
     const known = ledger.fact(fact);
     const caches = this.#receivers.map((receiver) => receiver.cache);
     if (known !== state.originCreated) {
+      // Before the commit: a crash must not keep the new positions and forget the gap.
+      if (known !== undefined) onGap(caches, `the log of ${origin} was made anew`);
       for (const cache of caches) positions.restart(origin, cache);
       ledger.setFact(fact, state.originCreated);
       await ledger.commit();
-      if (known !== undefined) onGap(caches, `the log of ${origin} was made anew`);
     }
     const trimmed = caches.filter((cache) =>
       trimmedPast(state, positions.get(origin, cache).seq, state.lastSeq),
