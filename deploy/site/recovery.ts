@@ -64,7 +64,15 @@ async function uncommittedVersions(
     const { seq, bound } = positions.get(origin, cache.name);
     if (bound <= seq) continue;
     const subject = logSubject(origin, cache.name);
-    const records = await ports.mirrors.get(origin)?.window(subject, seq, bound);
+    const mirror = ports.mirrors.get(origin);
+    // A mirror that is gone has an empty window, which would say that nothing was applied; it is being made anew.
+    if ((await mirror?.state()) === undefined) {
+      throw new IsthmusError(
+        ErrorCode.MirrorReplaced,
+        `the mirror of ${origin} is not there yet, so what the last run applied from it is not known`,
+      );
+    }
+    const records = await mirror?.window(subject, seq, bound);
     const theirs = { author: origin, cache: cache.name, offsetMs: site.offsetFrom(origin) };
     collect(arrivals, theirs, records ?? []);
   }
