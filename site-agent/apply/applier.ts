@@ -288,8 +288,9 @@ export class Applier {
     await dots.ready();
     const wanted = plan.write === "put" ? plan.wanted : undefined;
     // Its event would read as a remove of a key that waits for its copy.
+    const isSeen = this.#parts.listener() > 0 && entry?.held?.seenBy === this.#parts.listener();
     if (plan.write === "remove" && plan.presence === "absent") {
-      unknownWrites.add(key, expected, undefined);
+      unknownWrites.add(key, expected, undefined, isSeen);
     }
     try {
       const outcome =
@@ -303,7 +304,7 @@ export class Applier {
     } catch (error) {
       if (!isOutcomeUnknown(error)) throw error;
       stats.unknownOutcomes += 1;
-      unknownWrites.add(key, expected, wanted);
+      unknownWrites.add(key, expected, wanted, isSeen);
       const state = await connector.read(key);
       if (state !== undefined && expected === state.token) throw error;
       return this.#found(key, entry, state, plan);

@@ -11,6 +11,8 @@ export interface UnknownWrite {
   readonly expected: bigint | "missing";
   /** undefined: it was a remove. */
   readonly wanted: Wanted | undefined;
+  /** The event of the `expected` token had come: whatever event brings another token is of a later write. */
+  readonly isSeen: boolean;
   /** Monotonic ms. */
   readonly until: number;
 }
@@ -27,16 +29,35 @@ export class UnknownWrites {
     this.#clock = clock;
   }
 
-  add(key: Key, expected: bigint | "missing", wanted: Wanted | undefined): void {
+  add(
+    key: Key,
+    expected: bigint | "missing",
+    wanted: Wanted | undefined,
+    isSeen: boolean = false,
+  ): void {
     const until = this.#clock.monotonic() + UNKNOWN_WRITE_MS;
     const before = this.#writes.get(key) ?? [];
     this.#writes.delete(key);
-    this.#writes.set(key, [...before.slice(-7), { expected, wanted, until }]);
+    this.#writes.set(key, [...before.slice(-7), { expected, wanted, isSeen, until }]);
     if (this.#writes.size <= UNKNOWN_WRITES_MAX) return;
     for (const [oldest] of this.#writes) {
       this.#writes.delete(oldest);
       return;
     }
+  }
+
+  /**
+   * An event told of a write that drew `token`. A remove that was conditional on a token before it was done earlier or never
+   * will be: it explains no absence from now on, which is a client's (I1).
+   */
+  overtaken(key: Key, token: bigint): void {
+    const all = this.#writes.get(key);
+    if (all === undefined || token === 0n) return;
+    const open = all.filter(
+      ({ wanted, isSeen, expected }) => wanted !== undefined || !isSeen || expected === token,
+    );
+    if (open.length > 0) this.#writes.set(key, open);
+    else this.#writes.delete(key);
   }
 
   /** Whether any of them may be done yet. */

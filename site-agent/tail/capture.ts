@@ -105,6 +105,9 @@ export class Capture {
     const event =
       reported.cause === "expired" ? { ...reported, token: undefined, hash: undefined } : reported;
     const { key } = event;
+    if (event.token !== undefined && !event.retried) {
+      this.#parts.unknownWrites.overtaken(key, event.token);
+    }
     // A read of the row for each event would cost more than the marks that it saves: capture drops a known token anyway.
     const isKnown =
       (event.retried || this.#deferred.has(key)) && this.#isKnown(event, rows.get(key));
