@@ -287,9 +287,9 @@ export class Applier {
     const { connector, stats, dots, unknownWrites } = this.#parts;
     await dots.ready();
     const wanted = plan.write === "put" ? plan.wanted : undefined;
-    // Its event would read as a remove of a key that waits for its copy.
     const isSeen = this.#parts.listener() > 0 && entry?.held?.seenBy === this.#parts.listener();
-    if (plan.write === "remove" && plan.presence === "absent") {
+    // Its event would read as a client's remove where the key waits for a copy, or does by the time that the event comes.
+    if (plan.write === "remove" && (plan.presence === "absent" || isSeen)) {
       unknownWrites.add(key, expected, undefined, isSeen);
     }
     try {

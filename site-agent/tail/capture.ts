@@ -194,6 +194,7 @@ export class Capture {
       }
     } else if (mark.cause === "removed" && entry?.presence !== "absent") {
       // Our own remove, or one of a key that was not here.
+      this.#parts.unknownWrites.explain(key, undefined, "");
       return;
     }
     const [verdict, read] = await this.#read(key, mark, entry);

@@ -256,3 +256,28 @@ describe("a version whose bytes are at no hand", () => {
     expect(lon.published).toEqual([]);
   });
 });
+
+describe("recovery after an unclean end", () => {
+  const recovering = async (...window: ReturnType<typeof arrival>[]): Promise<ApplierBench> => {
+    const lon = new ApplierBench();
+    await lon.apply(arrival("nyc", 5, "a"));
+    lon.cache.entries.delete("k");
+    const known = new Set(window.map(({ hash }) => hash));
+    lon.applier.recovering(new Map([["k", known]]));
+    await lon.apply(...window);
+    return lon;
+  };
+
+  it("a key that is missing though no apply removed it is left to the scan as it was (I3)", async () => {
+    const lon = await recovering(arrival("par", 2, "old"), arrival("nyc", 6, "b"));
+    expect([...lon.applier.recovered()]).toEqual(["k"]);
+    expect(lon.row).toMatchObject({ presence: "live" });
+    expect([lon.authors, lon.cache.text("k")]).toEqual([["nyc"], undefined]);
+  });
+
+  it("a key that an apply may have removed is brought to what shows at once (I6)", async () => {
+    const lon = await recovering(arrival("nyc", 6, undefined));
+    expect([...lon.applier.recovered()]).toEqual([]);
+    expect([lon.row?.presence, lon.published]).toEqual(["tombstone", []]);
+  });
+});
