@@ -113,6 +113,18 @@ describe("cache writes without an answer", () => {
     expect(writes.explain("k", undefined, "")).toMatchObject({ wanted: undefined });
   });
 
+  it("a remove explains no absence once a later token was told of, unless its own was not seen before (I1)", () => {
+    const { writes } = make();
+    writes.add("k", 1n, undefined, true);
+    writes.overtaken("k", 1n);
+    expect(writes.mayBeOpen).toBe(true);
+    writes.overtaken("k", 2n);
+    expect([writes.mayBeOpen, writes.explain("k", undefined, "")]).toEqual([false, undefined]);
+    writes.add("k", 1n, undefined, false);
+    writes.overtaken("k", 2n);
+    expect(writes.explain("k", undefined, "")).toMatchObject({ expected: 1n });
+  });
+
   it("can be done no more once the token that they ask for is gone, but whenever the key is missing again", () => {
     const { writes } = make();
     writes.add("k", 1n, wanted);
