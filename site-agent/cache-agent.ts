@@ -9,7 +9,6 @@ import type {
   LastUse,
   PeerEntry,
 } from "../topology/ports.ts";
-import { EMPTY_CONTEXT } from "../topology/version/context.ts";
 import type { Context, Dot, Entry, Key, ValueHash } from "../topology/version/entry.ts";
 import type { Arrival } from "../topology/version/join.ts";
 import { valueHash } from "../topology/version/value-hash.ts";
@@ -167,9 +166,7 @@ export class CacheAgent implements CacheHands {
     return this.#unknownWrites.mayBeOpen;
   }
 
-  readonly floor = (): Context => {
-    return (this.#parts.ledger.fact(`floor/${this.#parts.cache}`) as Context) ?? EMPTY_CONTEXT;
-  };
+  readonly floor = (): Context => this.tombstones.floor;
 
   apply(key: Key, arrivals: readonly Arrival[]): Promise<ApplyOutcome> {
     return this.#applier.apply(key, arrivals);
@@ -372,6 +369,8 @@ export class CacheAgent implements CacheHands {
     const fact = `runs/${cache}`;
     const before = ledger.fact(fact) as Map<string, string> | undefined;
     const opened = this.#info?.runs ?? new Map();
+    // What is captured from now on is of this run, also if no scan ever ends in it.
+    if (before === undefined) ledger.setFact(fact, opened);
     const parts = { connector, rows: this.rows, capture: this.#capture, clock };
     const scan = await scanCache(parts, gap.since, signal);
     if (signal.aborted) return;
