@@ -1,6 +1,7 @@
 import type { ConflictPolicy } from "../topology/policy/conflict.ts";
 import type { CacheName } from "../topology/names.ts";
 import type { CacheLedger, Clock, Ledger } from "../topology/ports.ts";
+import { EMPTY_CONTEXT } from "../topology/version/context.ts";
 import type { Context } from "../topology/version/entry.ts";
 import { shown, type MergeRegistry } from "../topology/version/show.ts";
 import { dropsInRound, type TombstoneRound } from "../topology/version/tombstone.ts";
@@ -25,9 +26,17 @@ export class Tombstones {
   readonly #parts: TombstonesParts;
   /** The changes that had been counted when the last look found no tombstone that stays. */
   #seenAt = -1;
+  #floor: Context;
 
   constructor(parts: TombstonesParts) {
     this.#parts = parts;
+    const stored = parts.ledger.fact(`floor/${parts.cache}`);
+    this.#floor = stored instanceof Map ? (stored as Context) : EMPTY_CONTEXT;
+  }
+
+  /** What a key without a row has seen. Asked for with each mutation, so it is kept here beside the ledger's fact. */
+  get floor(): Context {
+    return this.#floor;
   }
 
   /** Whether there may be any: false only when none came up since a look found none. */
@@ -43,6 +52,7 @@ export class Tombstones {
     const { ledger, cache, clock, rows, locks, policy, merges } = this.#parts;
     const seenAt = this.#changes();
     ledger.setFact(`floor/${cache}`, floor);
+    this.#floor = floor;
     await ledger.sync();
     let dropped = 0;
     let left = 0;
