@@ -132,6 +132,11 @@ export const CACHE_PING_TIMEOUT_MS = 2_500;
 /** Bounds of the wait before a cache server that failed is tried again; doubled each time, with jitter. */
 export const CACHE_RETRY_MIN_MS = 100;
 export const CACHE_RETRY_MAX_MS = 5_000;
+/** Bounds of the wait before a cache server that answered "not ready" is asked again: clients hold up its joining of the cluster. */
+export const CACHE_NOT_READY_MIN_MS = 1_000;
+export const CACHE_NOT_READY_MAX_MS = 15_000;
+/** A cache server that comes back answers the probe within this, or is not ready: one that works takes milliseconds. */
+export const CACHE_PROBE_TIMEOUT_MS = 1_000;
 /** Entries in one batch of an iteration: with values of some KiB a few MiB, far below HOT_ROD_FRAME_BYTES_MAX. */
 export const CACHE_SCAN_BATCH = 1_000;
 

@@ -19,7 +19,7 @@ import {
   CACHE_PING_TIMEOUT_MS,
 } from "../../topology/limits.ts";
 import type { Clock } from "../../topology/ports.ts";
-import { serverFailure, unanswered } from "./failure.ts";
+import { isNotReady, serverFailure, unanswered } from "./failure.ts";
 
 /** Bounds of one connection; the defaults are in topology/limits.ts. */
 export interface ConnectionLimits {
@@ -71,7 +71,8 @@ const SWEEPS_PER_TIMEOUT = 10;
  * message id in any order. What gathers in one turn of the event loop leaves in one write. Beyond the bound in flight,
  * operations wait their turn in order; their number is bounded by the callers.
  *
- * A connection from which nothing comes, pings included, is closed: a server that is dead, or cut off, is noticed.
+ * A connection from which nothing comes, pings included, is closed: a server that is dead, or cut off, is noticed. So is
+ * one whose server answers that it is not ready: what else was sent there would hold up its start.
  */
 export class HotRodConnection {
   /** `host:port`, for messages. */
@@ -89,6 +90,7 @@ export class HotRodConnection {
   readonly #listeners = new Map<string, (event: EventFrame) => void>();
   #resolveClosed!: (reason: IsthmusError) => void;
   #failure: IsthmusError | undefined;
+  #foundNotReady = false;
   #lastId = 0;
   #outgoing: Buffer[] = [];
   #heardAt: number;
@@ -119,6 +121,11 @@ export class HotRodConnection {
 
   get isOpen(): boolean {
     return this.#failure === undefined;
+  }
+
+  /** Whether it was closed because its server answered that it is not ready. */
+  get foundNotReady(): boolean {
+    return this.#foundNotReady;
   }
 
   /**
@@ -228,6 +235,14 @@ export class HotRodConnection {
       return;
     }
     const pending = this.#inFlight.get(message.header.id);
+    if (message.op === "error" && isNotReady(message)) {
+      this.#inFlight.delete(message.header.id);
+      this.#foundNotReady = true;
+      // Whoever watches the connection hears of it before its caller, who may try again elsewhere.
+      this.#fail(this.#broken(`not ready: ${message.message}`));
+      pending?.settle?.(message);
+      return;
+    }
     if (pending === undefined) {
       this.#fail(this.#broken(`it answered no request: ${JSON.stringify(message)}`));
       return;

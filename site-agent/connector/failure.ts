@@ -55,6 +55,23 @@ export function statusOf(error: unknown): number | undefined {
   return typeof cause?.status === "number" ? cause.status : undefined;
 }
 
+/** What Infinispan says of a cache that is still joining its cluster, or stopping. */
+const NOT_READY = /Cache not ready|IllegalLifecycleStateException/;
+
+/** ISPN000217, "Received exception from NODE": it tells of another node, while this one works. */
+const OF_ANOTHER_NODE = /ISPN000217/;
+
+/**
+ * Whether a server answers so because it is starting, stopping or joining its cluster. InvalidMagicId is among them: a
+ * starting server refuses a request before it has read all of it, and takes the rest for the next one.
+ */
+export function isNotReady(answer: Pick<ErrorResponse, "header" | "message">): boolean {
+  const { status } = answer.header;
+  if (status === Status.InvalidMagicOrId) return true;
+  if (OF_ANOTHER_NODE.test(answer.message)) return false;
+  return status === Status.IllegalLifecycle || NOT_READY.test(answer.message);
+}
+
 /** Whether the operation that failed so may have been done all the same: the key must be read again. */
 export function isOutcomeUnknown(error: unknown): boolean {
   if (!(error instanceof IsthmusError)) return false;

@@ -4,6 +4,9 @@ import type { RequestOp } from "../../topology/hotrod/opcodes.ts";
 import {
   CACHE_CONNECT_TIMEOUT_MS,
   CACHE_CONNECTIONS_PER_SERVER,
+  CACHE_NOT_READY_MAX_MS,
+  CACHE_NOT_READY_MIN_MS,
+  CACHE_PROBE_TIMEOUT_MS,
   CACHE_RETRY_MAX_MS,
   CACHE_RETRY_MIN_MS,
 } from "../../topology/limits.ts";
@@ -21,6 +24,9 @@ export interface PoolLimits extends ConnectionLimits {
   readonly connectTimeoutMs: number;
   readonly retryMinMs: number;
   readonly retryMaxMs: number;
+  readonly notReadyMinMs: number;
+  readonly notReadyMaxMs: number;
+  readonly probeTimeoutMs: number;
 }
 
 const POOL_LIMITS: PoolLimits = {
@@ -29,6 +35,9 @@ const POOL_LIMITS: PoolLimits = {
   connectTimeoutMs: CACHE_CONNECT_TIMEOUT_MS,
   retryMinMs: CACHE_RETRY_MIN_MS,
   retryMaxMs: CACHE_RETRY_MAX_MS,
+  notReadyMinMs: CACHE_NOT_READY_MIN_MS,
+  notReadyMaxMs: CACHE_NOT_READY_MAX_MS,
+  probeTimeoutMs: CACHE_PROBE_TIMEOUT_MS,
 };
 
 /** How to reach one site's cache servers, and what the client is made of. */
@@ -49,6 +58,10 @@ interface Server {
   readonly open: Set<HotRodConnection>;
   connecting: Promise<void> | undefined;
   failures: number;
+  /** Times in a row that it was found not ready. */
+  notReady: number;
+  /** Whether it was lost, or never had: it has to answer a probe first while another server works. */
+  doubted: boolean;
   /** Monotonic ms before which it is not tried again. */
   notBefore: number;
   lastError: IsthmusError | undefined;
@@ -60,6 +73,9 @@ const REPEATABLE: ReadonlySet<RequestOp> = new Set(["getWithMetadata", "contains
 /**
  * A few multiplexed connections to each server of a cluster, made when they are needed. An operation takes the connection
  * with the least to do. A server that fails is left alone for a while (doubling, jittered, bounded) and the others carry on.
+ *
+ * A server that comes back while another works gets nothing but one PING of a cache until it answers that well: cache
+ * operations hold up a node that joins its cluster, for minutes. One that says that it is not ready is left alone longer.
  */
 export class HotRodPool {
   readonly #options: PoolOptions;
@@ -67,6 +83,8 @@ export class HotRodPool {
   readonly #servers: readonly Server[];
   readonly #dedicated = new Set<HotRodConnection>();
   #closed = false;
+  /** A cache that a server answered for: what a server that comes back is asked about. */
+  #knownCache = "";
 
   constructor(options: PoolOptions) {
     this.#options = options;
@@ -76,6 +94,8 @@ export class HotRodPool {
       open: new Set<HotRodConnection>(),
       connecting: undefined,
       failures: 0,
+      notReady: 0,
+      doubted: false,
       notBefore: 0,
       lastError: undefined,
     }));
@@ -97,9 +117,11 @@ export class HotRodPool {
   ): Promise<ResponseOf<O>> {
     const connection = this.#leastLoaded() ?? (await this.connection());
     try {
-      return await connection.request(op, scope, body);
+      const response = await connection.request(op, scope, body);
+      if (scope.cache !== "") this.#knownCache = scope.cache;
+      return response;
     } catch (error) {
-      if (connection.isOpen || this.#closed || !mayRepeat(op, error)) throw error;
+      if (connection.isOpen || this.#closed || !mayRepeat(op, error, connection)) throw error;
       return (await this.connection()).request(op, scope, body);
     }
   }
@@ -136,15 +158,20 @@ export class HotRodPool {
     return found;
   }
 
-  /** A connection of the caller's own, to the first server that takes one, beginning anywhere. The caller closes it. */
+  /**
+   * A connection of the caller's own, to the first server that takes one, beginning anywhere; to one that comes back only
+   * when no other works. The caller closes it.
+   */
   async dedicated(): Promise<HotRodConnection> {
-    const first = Math.floor(this.#options.random.next() * this.#servers.length);
-    for (let i = 0; i < this.#servers.length && !this.#closed; i++) {
-      const server = this.#servers[(first + i) % this.#servers.length] as Server;
+    const working = this.#servers.filter(isWorking);
+    const servers = working.length > 0 ? working : this.#servers;
+    const first = Math.floor(this.#options.random.next() * servers.length);
+    for (let i = 0; i < servers.length && !this.#closed; i++) {
+      const server = servers[(first + i) % servers.length] as Server;
       try {
         const connection = await this.#connect(server);
         this.#dedicated.add(connection);
-        void connection.closed.then(() => this.#dedicated.delete(connection));
+        void this.#forget(server, this.#dedicated, connection);
         return connection;
       } catch (error) {
         server.lastError = error as IsthmusError;
@@ -176,20 +203,27 @@ export class HotRodPool {
   /** Adds one connection to the server if it may have one more and its pause is over; never rejects. */
   #fill(server: Server): Promise<void> {
     if (server.connecting !== undefined) return server.connecting;
-    const { clock, random } = this.#options;
+    const { clock } = this.#options;
     if (this.#closed || clock.monotonic() < server.notBefore) return Promise.resolve();
     const attempt = async (): Promise<void> => {
       try {
         const connection = await this.#connect(server);
+        if (clock.monotonic() < server.notBefore) {
+          // Another connection was told meanwhile that it is not ready.
+          connection.close();
+          server.connecting = undefined;
+          return;
+        }
         server.failures = 0;
+        server.doubted = false;
         server.open.add(connection);
-        void this.#forget(server, connection);
+        void this.#forget(server, server.open, connection);
       } catch (error) {
-        const pause = this.#limits.retryMinMs * 2 ** Math.min(server.failures, 30);
-        const bounded = Math.min(pause, this.#limits.retryMaxMs);
-        server.failures++;
-        server.notBefore = clock.monotonic() + bounded * (0.5 + random.next() / 2);
         server.lastError = error as IsthmusError;
+        server.doubted = true;
+        const { retryMinMs, retryMaxMs } = this.#limits;
+        this.#pause(server, retryMinMs * 2 ** Math.min(server.failures, 30), retryMaxMs);
+        server.failures++;
       }
       server.connecting = undefined;
     };
@@ -197,10 +231,41 @@ export class HotRodPool {
     return server.connecting;
   }
 
-  async #forget(server: Server, connection: HotRodConnection): Promise<void> {
+  /** Leaves the server alone for that long, jittered; a longer pause that it is in already stays. */
+  #pause(server: Server, ms: number, maxMs: number): void {
+    const { clock, random } = this.#options;
+    const until = clock.monotonic() + Math.min(ms, maxMs) * (0.5 + random.next() / 2);
+    server.notBefore = Math.max(server.notBefore, until);
+  }
+
+  /** Closes what the server has and leaves it alone, for longer each time until it has worked for a while. */
+  #leaveAlone(server: Server): void {
+    const { notReadyMinMs, notReadyMaxMs, retryMaxMs } = this.#limits;
+    const now = this.#options.clock.monotonic();
+    // Its other connections, and what was asked at the same time, say the same once more.
+    if (now < server.notBefore && server.notReady > 0) return;
+    if (now > server.notBefore + notReadyMaxMs) server.notReady = 0;
+    const others = this.#servers.some((other) => other !== server && isWorking(other));
+    const pause = notReadyMinMs * 2 ** Math.min(server.notReady, 30);
+    this.#pause(server, pause, others ? notReadyMaxMs : retryMaxMs);
+    server.notReady++;
+    server.doubted = true;
+    for (const connection of server.open)
+      connection.close("another of its connections was told: not ready");
+  }
+
+  /** Watches a connection that was made until it is closed. */
+  async #forget(
+    server: Server,
+    among: Set<HotRodConnection>,
+    connection: HotRodConnection,
+  ): Promise<void> {
     const reason = await connection.closed;
-    server.open.delete(connection);
+    among.delete(connection);
+    if (connection.foundNotReady) this.#leaveAlone(server);
+    if (among === this.#dedicated) return;
     server.lastError = reason;
+    if (openOf(server).length === 0) server.doubted = true;
     if (!this.#closed) this.#options.logger.warn({ code: reason.code }, reason.message);
   }
 
@@ -221,13 +286,40 @@ export class HotRodPool {
     );
     try {
       await handshake(connection, auth, random);
+      await this.#probe(server, connection);
       if (this.#closed) throw new IsthmusError(ErrorCode.CacheUnreachable, `${address}: closed`);
       return connection;
     } catch (error) {
       connection.close();
+      if (connection.foundNotReady) this.#leaveAlone(server);
       throw (error as IsthmusError).code === ErrorCode.HotRodTimeout
         ? await connection.closed
         : error;
+    } finally {
+      cancel();
+    }
+  }
+
+  /**
+   * Asks a server that comes back while another works for a cache that this client uses.
+   * @throws IsthmusError what {@link HotRodConnection.request} throws; HotRodTimeout
+   */
+  async #probe(server: Server, connection: HotRodConnection): Promise<void> {
+    const cache = this.#knownCache;
+    const others = this.#servers.some((other) => other !== server && isWorking(other));
+    if (!server.doubted || !others || cache === "") return;
+    const { probeTimeoutMs } = this.#limits;
+    const cancel = this.#options.clock.after(probeTimeoutMs, () => {
+      connection.close(`not ready: no answer to PING of "${cache}" within ${probeTimeoutMs} ms`);
+      this.#leaveAlone(server);
+    });
+    try {
+      await connection.request("ping", { cache }, {});
+    } catch (error) {
+      this.#leaveAlone(server);
+      // It may be gone everywhere: then the next attempt asks for another one, that was used since.
+      if ((error as IsthmusError).code === ErrorCode.CacheMissing) this.#knownCache = "";
+      throw error;
     } finally {
       cancel();
     }
@@ -251,6 +343,11 @@ function openOf(server: Server): HotRodConnection[] {
   return [...server.open].filter((connection) => connection.isOpen);
 }
 
+/** Whether it can be counted on: it has a connection, and it did not just come back. */
+function isWorking(server: Server): boolean {
+  return !server.doubted && openOf(server).length > 0;
+}
+
 function reasonOf(server: Server): IsthmusError {
   return (
     server.lastError ??
@@ -258,9 +355,10 @@ function reasonOf(server: Server): IsthmusError {
   );
 }
 
-/** What was never sent, and what changes nothing. */
-function mayRepeat(op: RequestOp, error: unknown): boolean {
+/** What was never sent, and what changes nothing and has no answer of use. */
+function mayRepeat(op: RequestOp, error: unknown, connection: HotRodConnection): boolean {
   if (!(error instanceof IsthmusError)) return false;
   if (error.code === ErrorCode.CacheUnreachable) return true;
-  return error.code === ErrorCode.HotRodTimeout && REPEATABLE.has(op);
+  const isLost = error.code === ErrorCode.HotRodTimeout || connection.foundNotReady;
+  return isLost && REPEATABLE.has(op);
 }

@@ -23,6 +23,8 @@ export type Script = (request: HotRodRequest, client: ScriptedClient) => void;
 export class ScriptedHotRod implements AsyncDisposable {
   script: Script = () => undefined;
   answersPings = true;
+  /** Set: pings of a cache are its. */
+  cachePings: Script | undefined;
   readonly clients: ScriptedClient[] = [];
   readonly port: number;
   readonly #server: Server;
@@ -33,9 +35,9 @@ export class ScriptedHotRod implements AsyncDisposable {
     server.on("connection", (socket) => this.#accept(socket));
   }
 
-  static async start(): Promise<ScriptedHotRod> {
+  static async start(port = 0): Promise<ScriptedHotRod> {
     const server = createServer();
-    server.listen(0, "127.0.0.1");
+    server.listen(port, "127.0.0.1");
     await once(server, "listening");
     return new ScriptedHotRod(server);
   }
@@ -66,7 +68,9 @@ export class ScriptedHotRod implements AsyncDisposable {
       decoder.push(chunk, ({ message }) => {
         if (message.op === "unknown") throw new Error(`unknown request ${message.opcode}`);
         if (message.op === "ping") {
-          if (this.answersPings) client.send(pong(message.header.id));
+          if (message.header.cache !== "" && this.cachePings !== undefined)
+            this.cachePings(message, client);
+          else if (this.answersPings) client.send(pong(message.header.id));
           return;
         }
         client.requests.push(message);
@@ -83,7 +87,8 @@ export const answerTo = (request: HotRodRequest, status = 0) => ({
   topology: undefined,
 });
 
-function pong(id: number): HotRodResponse {
+/** The answer to a PING. */
+export function pong(id: number): HotRodResponse {
   return {
     op: "ping",
     header: { id, status: 0, topology: undefined },

@@ -6,6 +6,7 @@ import { isOutcomeUnknown, statusOf } from "../../../site-agent/connector/failur
 import { openSocket } from "../../../site-agent/connector/socket.ts";
 import { ErrorCode, IsthmusError } from "../../../topology/errors.ts";
 import type { HotRodRequest } from "../../../topology/hotrod/messages.ts";
+import { Status } from "../../../topology/hotrod/opcodes.ts";
 import { realClock } from "../../support/real-time.ts";
 import { answerTo, ScriptedHotRod } from "../../support/scripted-hot-rod.ts";
 import type { ScriptedClient } from "../../support/scripted-hot-rod.ts";
@@ -183,7 +184,9 @@ describe("a Hot Rod connection", () => {
     expect(error.code).toBe(code);
     expect(statusOf(error)).toBe(status);
     expect(isOutcomeUnknown(error)).toBe(unknown);
-    expect(connection.isOpen).toBe(true);
+    // A server that is starting or stopping is to be left alone.
+    expect(connection.foundNotReady).toBe(status === Status.IllegalLifecycle);
+    expect(connection.isOpen).toBe(status !== Status.IllegalLifecycle);
   });
 
   it("hands an event to the listener that it is for, between answers", async () => {

@@ -1,0 +1,89 @@
+// Goal: a cluster that loses a node, whichever node the listener uses, loses no write.
+// Method: two sites, lon with an Infinispan cluster of two nodes that are killed one after the other under the Java client's
+// load, nyc with an embedded cache; what the test remembers of acknowledged writes decides.
+import { describe, expect, it } from "vitest";
+import { AcknowledgedWriter, unacknowledged } from "../support/acknowledged-writer.ts";
+import { JavaClient } from "../support/java-client.ts";
+import { until } from "../support/linked-sites.ts";
+import { ReplicatedSites } from "../support/replicated-sites.ts";
+import type { InfinispanServer } from "../../deploy/lab/infinispan-server.ts";
+import { shared } from "../support/server-provider.ts";
+
+const CACHE = "sessions";
+const LOAD = { ownKeys: 200, sharedKeys: 30, shared: 0.2, removes: 0.05, pauseMs: 10 };
+
+const sites = shared(async () => {
+  const started = await ReplicatedSites.start({
+    sites: [{ name: "nyc" }, { name: "lon", caches: { [CACHE]: {} }, nodes: 2 }],
+    policies: [`{ match: ${CACHE}, mode: async }`],
+  });
+  await started.run();
+  return started;
+});
+
+describe("a cluster that loses a node", () => {
+  it("falls into a gap which is told and repaired, and loses nothing, whichever node the listener used (I1, I7)", async () => {
+    const lon = sites().site("lon");
+    await using java = await JavaClient.start(128);
+    const writers: AcknowledgedWriter[] = [];
+    const addresses = {
+      nyc: `127.0.0.1:${sites().site("nyc").embeddedPort}`,
+      lon: lon.nodes.map((node) => node.address).join(","),
+    };
+    for (const [name, address] of Object.entries(addresses)) {
+      const connection = await java.connect(address);
+      writers.push(new AcknowledgedWriter(name, connection.cache(CACHE), LOAD));
+    }
+    for (const writer of writers) writer.start();
+    for (const node of lon.nodes) {
+      await wrote(writers, 100);
+      await node.kill();
+      await wrote(writers, 100);
+      await until(
+        "the cache is live again",
+        async () => {
+          const agent = lon.handled(CACHE).agent;
+          return agent?.state === "live" && agent.gap === undefined;
+        },
+        60_000,
+      );
+      await node.run();
+      await rebalanced(lon.nodes);
+    }
+    await wrote(writers, 50);
+    for (const writer of writers) await writer.stop();
+    const found = await sites().level(CACHE, { timeoutMs: 60_000 });
+    expect(unacknowledged(found, writers)).toEqual([]);
+    expect(found.size).toBeGreaterThan(200);
+    const reasons = lon.logger.lines
+      .filter(({ message }) => message.startsWith("gap closed"))
+      .map(({ fields }) => String((fields as { reason?: string }).reason));
+    expect(reasons.some((reason) => reason.startsWith("listener lost"))).toBe(true);
+  }, 300_000);
+});
+
+/** Waits until both nodes have every entry: the death of one before that would lose entries for good, in Infinispan itself. */
+async function rebalanced(nodes: readonly InfinispanServer[]): Promise<void> {
+  const finished = new RegExp(
+    `Context=${CACHE}\\].*Finished rebalance with members \\[lon\\d, lon\\d\\]`,
+  );
+  await until(
+    "the cluster is whole again",
+    async () =>
+      nodes.some(({ process }) => {
+        const log = process.log();
+        const view = log.lastIndexOf("cluster view");
+        return finished.test(log.slice(view)) && /\(2\) \[/.test(log.slice(view, view + 200));
+      }),
+    90_000,
+  );
+}
+
+async function wrote(writers: readonly AcknowledgedWriter[], count: number): Promise<void> {
+  const ends = writers.map((writer) => [writer, writer.writes + count] as const);
+  await until(
+    "the writers wrote",
+    async () => ends.every(([writer, end]) => writer.writes >= end),
+    90_000,
+  );
+}
