@@ -123,6 +123,7 @@ export class HandledCache {
         mediaType: agent?.isReady === true ? agent.mediaType : undefined,
       }),
       offsetMs: () => this.#site.offsetFrom(origin),
+      mayForget: () => agent?.hasUnknownWrites !== true,
       clock: ports.clock,
       random: ports.random,
       logger: ports.logger.child({ origin, cache: this.name }),

@@ -43,6 +43,11 @@ export interface ReceiverParts {
   readonly clock: Clock;
   readonly random: Random;
   readonly logger: Logger;
+  /**
+   * Whether what was applied may leave the window that an unclean start looks at: not while a write of this cache has no
+   * answer, because the server may still do it.
+   */
+  readonly mayForget: () => boolean;
   /** The applied position moved; `urgent` if the batch says that a writer waits. */
   readonly onApplied: (urgent: boolean) => void;
   /** Batches are missing from the log. */
@@ -158,6 +163,7 @@ export class Receiver {
       // What is not applied by now is read again by the next run: nothing of this one may reach its tracker.
       this.#signal = AbortSignal.abort();
       await this.#queue.drained();
+      this.#store();
     }
   }
 
@@ -321,6 +327,7 @@ export class Receiver {
       this.#openDots.delete(begun);
       if (!this.#isIncomplete && dot > this.#dot) this.#dot = dot;
     }
+    if (!this.#parts.mayForget()) return;
     positions.set(origin, cache, {
       seq,
       incarnation: this.#incarnation,

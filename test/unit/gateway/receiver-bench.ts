@@ -108,6 +108,7 @@ export class ReceiverBench {
       site: "lon",
       origin: "nyc",
       cache: "sessions",
+      mayForget: () => true,
       mirror: this.mirror as unknown as LogMirror,
       ledger: machine.ledger,
       positions: this.positions,
