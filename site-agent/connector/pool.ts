@@ -14,18 +14,16 @@ import type { Clock, Logger, Random } from "../../topology/ports.ts";
 import { CONNECTION_LIMITS, HotRodConnection } from "./connection.ts";
 import type { ConnectionLimits, RequestScope } from "./connection.ts";
 import { handshake } from "./handshake.ts";
+import { PoolServer } from "./pool-server.ts";
+import type { RetryLimits } from "./pool-server.ts";
 import type { SaslLogin } from "./sasl/mechanism.ts";
 import { addressText, openSocket } from "./socket.ts";
 import type { ServerAddress, TlsOptions } from "./socket.ts";
 
 /** Bounds of a pool; the defaults are in topology/limits.ts. */
-export interface PoolLimits extends ConnectionLimits {
+export interface PoolLimits extends ConnectionLimits, RetryLimits {
   readonly connectionsPerServer: number;
   readonly connectTimeoutMs: number;
-  readonly retryMinMs: number;
-  readonly retryMaxMs: number;
-  readonly notReadyMinMs: number;
-  readonly notReadyMaxMs: number;
   readonly probeTimeoutMs: number;
 }
 
@@ -52,21 +50,6 @@ export interface PoolOptions {
   readonly limits?: Partial<PoolLimits> | undefined;
 }
 
-/** One server: its connections, and how it fared. */
-interface Server {
-  readonly address: ServerAddress;
-  readonly open: Set<HotRodConnection>;
-  connecting: Promise<void> | undefined;
-  failures: number;
-  /** Times in a row that it was found not ready. */
-  notReady: number;
-  /** Whether it was lost, or never had: it has to answer a probe first while another server works. */
-  doubted: boolean;
-  /** Monotonic ms before which it is not tried again. */
-  notBefore: number;
-  lastError: IsthmusError | undefined;
-}
-
 /** Operations that change nothing: safe to send again. */
 const REPEATABLE: ReadonlySet<RequestOp> = new Set(["getWithMetadata", "containsKey", "ping"]);
 
@@ -80,7 +63,7 @@ const REPEATABLE: ReadonlySet<RequestOp> = new Set(["getWithMetadata", "contains
 export class HotRodPool {
   readonly #options: PoolOptions;
   readonly #limits: PoolLimits;
-  readonly #servers: readonly Server[];
+  readonly #servers: readonly PoolServer[];
   readonly #dedicated = new Set<HotRodConnection>();
   #closed = false;
   /** A cache that a server answered for: what a server that comes back is asked about. */
@@ -89,16 +72,10 @@ export class HotRodPool {
   constructor(options: PoolOptions) {
     this.#options = options;
     this.#limits = { ...POOL_LIMITS, ...options.limits };
-    this.#servers = options.servers.map((address) => ({
-      address,
-      open: new Set<HotRodConnection>(),
-      connecting: undefined,
-      failures: 0,
-      notReady: 0,
-      doubted: false,
-      notBefore: 0,
-      lastError: undefined,
-    }));
+    const { clock, random } = options;
+    this.#servers = options.servers.map(
+      (address) => new PoolServer(address, this.#limits, clock, random),
+    );
   }
 
   /** All servers, for messages. */
@@ -136,7 +113,7 @@ export class HotRodPool {
     if (ready !== undefined) return ready;
     const attempts = this.#servers.map(async (server) => {
       await this.#fill(server);
-      if (openOf(server).length === 0) throw reasonOf(server);
+      if (server.connections.length === 0) throw server.reason;
     });
     // The first that succeeds will do; why all failed is told below.
     await Promise.any(attempts).catch(() => undefined);
@@ -150,9 +127,9 @@ export class HotRodPool {
     const found = new Map<string, HotRodConnection | IsthmusError>();
     await Promise.all(
       this.#servers.map(async (server) => {
-        if (openOf(server).length === 0) await this.#fill(server);
-        const [connection] = openOf(server);
-        found.set(addressText(server.address), connection ?? reasonOf(server));
+        if (server.connections.length === 0) await this.#fill(server);
+        const [connection] = server.connections;
+        found.set(addressText(server.address), connection ?? server.reason);
       }),
     );
     return found;
@@ -163,15 +140,15 @@ export class HotRodPool {
    * when no other works. The caller closes it.
    */
   async dedicated(): Promise<HotRodConnection> {
-    const working = this.#servers.filter(isWorking);
+    const working = this.#servers.filter((server) => server.isWorking);
     const servers = working.length > 0 ? working : this.#servers;
     const first = Math.floor(this.#options.random.next() * servers.length);
     for (let i = 0; i < servers.length && !this.#closed; i++) {
-      const server = servers[(first + i) % servers.length] as Server;
+      const server = servers[(first + i) % servers.length] as PoolServer;
       try {
         const connection = await this.#connect(server);
         this.#dedicated.add(connection);
-        void this.#forget(server, this.#dedicated, connection);
+        void this.#forgetDedicated(server, connection);
         return connection;
       } catch (error) {
         server.lastError = error as IsthmusError;
@@ -201,29 +178,20 @@ export class HotRodPool {
   }
 
   /** Adds one connection to the server if it may have one more and its pause is over; never rejects. */
-  #fill(server: Server): Promise<void> {
+  #fill(server: PoolServer): Promise<void> {
     if (server.connecting !== undefined) return server.connecting;
-    const { clock } = this.#options;
-    if (this.#closed || clock.monotonic() < server.notBefore) return Promise.resolve();
+    if (this.#closed || server.isPaused) return Promise.resolve();
     const attempt = async (): Promise<void> => {
       try {
         const connection = await this.#connect(server);
-        if (clock.monotonic() < server.notBefore) {
-          // Another connection was told meanwhile that it is not ready.
-          connection.close();
-          server.connecting = undefined;
-          return;
+        // Another connection may have been told meanwhile that it is not ready.
+        if (server.isPaused) connection.close();
+        else {
+          server.add(connection);
+          void this.#forget(server, connection);
         }
-        server.failures = 0;
-        server.doubted = false;
-        server.open.add(connection);
-        void this.#forget(server, server.open, connection);
       } catch (error) {
-        server.lastError = error as IsthmusError;
-        server.doubted = true;
-        const { retryMinMs, retryMaxMs } = this.#limits;
-        this.#pause(server, retryMinMs * 2 ** Math.min(server.failures, 30), retryMaxMs);
-        server.failures++;
+        server.failed(error as IsthmusError);
       }
       server.connecting = undefined;
     };
@@ -231,46 +199,25 @@ export class HotRodPool {
     return server.connecting;
   }
 
-  /** Leaves the server alone for that long, jittered; a longer pause that it is in already stays. */
-  #pause(server: Server, ms: number, maxMs: number): void {
-    const { clock, random } = this.#options;
-    const until = clock.monotonic() + Math.min(ms, maxMs) * (0.5 + random.next() / 2);
-    server.notBefore = Math.max(server.notBefore, until);
-  }
-
-  /** Closes what the server has and leaves it alone, for longer each time until it has worked for a while. */
-  #leaveAlone(server: Server): void {
-    const { notReadyMinMs, notReadyMaxMs, retryMaxMs } = this.#limits;
-    const now = this.#options.clock.monotonic();
-    // Its other connections, and what was asked at the same time, say the same once more.
-    if (now < server.notBefore && server.notReady > 0) return;
-    if (now > server.notBefore + notReadyMaxMs) server.notReady = 0;
-    const others = this.#servers.some((other) => other !== server && isWorking(other));
-    const pause = notReadyMinMs * 2 ** Math.min(server.notReady, 30);
-    this.#pause(server, pause, others ? notReadyMaxMs : retryMaxMs);
-    server.notReady++;
-    server.doubted = true;
-    for (const connection of server.open)
-      connection.close("another of its connections was told: not ready");
-  }
-
-  /** Watches a connection that was made until it is closed. */
-  async #forget(
-    server: Server,
-    among: Set<HotRodConnection>,
-    connection: HotRodConnection,
-  ): Promise<void> {
+  async #forget(server: PoolServer, connection: HotRodConnection): Promise<void> {
     const reason = await connection.closed;
-    among.delete(connection);
-    if (connection.foundNotReady) this.#leaveAlone(server);
-    if (among === this.#dedicated) return;
-    server.lastError = reason;
-    if (openOf(server).length === 0) server.doubted = true;
+    if (connection.foundNotReady) server.foundNotReady(this.#othersWork(server));
+    server.lost(connection, reason);
     if (!this.#closed) this.#options.logger.warn({ code: reason.code }, reason.message);
   }
 
+  async #forgetDedicated(server: PoolServer, connection: HotRodConnection): Promise<void> {
+    await connection.closed;
+    this.#dedicated.delete(connection);
+    if (connection.foundNotReady) server.foundNotReady(this.#othersWork(server));
+  }
+
+  #othersWork(server: PoolServer): boolean {
+    return this.#servers.some((other) => other !== server && other.isWorking);
+  }
+
   /** Opens, logs in, pings. @throws IsthmusError CacheUnreachable, CacheAuthFailed, HotRodServer, HotRodTimeout */
-  async #connect(server: Server): Promise<HotRodConnection> {
+  async #connect(server: PoolServer): Promise<HotRodConnection> {
     const { auth, tls, clock, random } = this.#options;
     const address = addressText(server.address);
     const { connectTimeoutMs } = this.#limits;
@@ -291,7 +238,7 @@ export class HotRodPool {
       return connection;
     } catch (error) {
       connection.close();
-      if (connection.foundNotReady) this.#leaveAlone(server);
+      if (connection.foundNotReady) server.foundNotReady(this.#othersWork(server));
       throw (error as IsthmusError).code === ErrorCode.HotRodTimeout
         ? await connection.closed
         : error;
@@ -304,19 +251,17 @@ export class HotRodPool {
    * Asks a server that comes back while another works for a cache that this client uses.
    * @throws IsthmusError what {@link HotRodConnection.request} throws; HotRodTimeout
    */
-  async #probe(server: Server, connection: HotRodConnection): Promise<void> {
+  async #probe(server: PoolServer, connection: HotRodConnection): Promise<void> {
     const cache = this.#knownCache;
-    const others = this.#servers.some((other) => other !== server && isWorking(other));
-    if (!server.doubted || !others || cache === "") return;
+    if (!server.isDoubted || cache === "" || !this.#othersWork(server)) return;
     const { probeTimeoutMs } = this.#limits;
     const cancel = this.#options.clock.after(probeTimeoutMs, () => {
       connection.close(`not ready: no answer to PING of "${cache}" within ${probeTimeoutMs} ms`);
-      this.#leaveAlone(server);
     });
     try {
       await connection.request("ping", { cache }, {});
     } catch (error) {
-      this.#leaveAlone(server);
+      server.foundNotReady(true);
       // It may be gone everywhere: then the next attempt asks for another one, that was used since.
       if ((error as IsthmusError).code === ErrorCode.CacheMissing) this.#knownCache = "";
       throw error;
@@ -328,7 +273,7 @@ export class HotRodPool {
   /** A refused login counts more than a server that is away: it does not mend itself. */
   #unreachable(): IsthmusError {
     if (this.#closed) return new IsthmusError(ErrorCode.CacheUnreachable, "the client is closed");
-    const reasons = this.#servers.map(reasonOf);
+    const reasons = this.#servers.map((server) => server.reason);
     const refused = reasons.find((reason) => reason.code === ErrorCode.CacheAuthFailed);
     if (refused !== undefined) return refused;
     return new IsthmusError(
@@ -337,22 +282,6 @@ export class HotRodPool {
       { hint: "check cache.servers and that Infinispan runs", cause: reasons[0] },
     );
   }
-}
-
-function openOf(server: Server): HotRodConnection[] {
-  return [...server.open].filter((connection) => connection.isOpen);
-}
-
-/** Whether it can be counted on: it has a connection, and it did not just come back. */
-function isWorking(server: Server): boolean {
-  return !server.doubted && openOf(server).length > 0;
-}
-
-function reasonOf(server: Server): IsthmusError {
-  return (
-    server.lastError ??
-    new IsthmusError(ErrorCode.CacheUnreachable, `${addressText(server.address)}: not tried yet`)
-  );
 }
 
 /** What was never sent, and what changes nothing and has no answer of use. */
