@@ -24,14 +24,12 @@ import { PastStates } from "./past-states.ts";
 import { Offers } from "./offers.ts";
 import { OwnUses } from "./own-uses.ts";
 import { isRestarted, judgeAbsences, type AbsenceVerdict } from "./tail/absences.ts";
+import { CaptureOutage } from "./tail/capture-outage.ts";
 import { Capture } from "./tail/capture.ts";
 import { DirtyKeys } from "./tail/dirty-keys.ts";
 import { Publisher } from "./tail/publisher.ts";
 import { markMissing, scanCache } from "./tail/repair.ts";
 import { Tombstones } from "./tombstones.ts";
-
-/** Failures in a row after which capture says so: a single timeout is none of anybody's business. */
-const CAPTURE_FAILURES_TOLD = 8;
 
 /** What an unclean end may have left out of the ledger, by key: own versions, and those of the other sites. */
 export interface Uncommitted {
@@ -515,6 +513,7 @@ export class CacheAgent implements CacheHands {
 
   #makeCapture(): Capture {
     const { ledger, connector, dots, clock, maxClockSkewMs } = this.#parts;
+    const outage = new CaptureOutage(clock);
     return new Capture({
       ledger,
       rows: this.rows,
@@ -541,7 +540,7 @@ export class CacheAgent implements CacheHands {
       onGap: (reason) => this.openGap(reason),
       onAbsence: (key, entry, mark) => this.#onAbsence(key, entry, mark.gapStart),
       onFailure: (error, failures) => {
-        if (failures !== CAPTURE_FAILURES_TOLD) return;
+        if (!outage.beginsWith(failures)) return;
         const { code } = error as { code?: unknown };
         this.#parts.logger.warn(
           { err: error, code },

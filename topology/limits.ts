@@ -103,6 +103,10 @@ export const FILE_BYTES_MAX = 1024 * 1024;
 
 /** Keys of one cache that capture reads side by side: enough to keep one connection busy at 0.5 ms a read, few enough to stay fair. */
 export const CAPTURE_IN_FLIGHT_MAX = 256;
+/** Failures in a row after which capture says so: a single timeout is none of anybody's business. */
+export const CAPTURE_FAILURES_TOLD = 8;
+/** Without as many failures in a row for this long the next ones are another outage, ms. */
+export const CAPTURE_CALM_MS = 60_000;
 
 /** How long a key is read again because its answers do not fit its events, before the whole cache is scanned, ms. */
 export const LAGGING_READ_MS_MAX = 1_000;
