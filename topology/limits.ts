@@ -186,8 +186,8 @@ export const APPLY_ITEMS_MAX = 1_536;
 /** Interleavings of one key's logs that an unclean start looks at for merged values: two logs with 60 versions each within an apply bound. */
 export const RECOVERED_STATES_MAX = 4_096;
 
-/** Batches that an apply bound reserves ahead, so that one fsync serves many: an unclean start looks at no more. */
-export const APPLY_BOUND_BATCHES = 64;
+/** Sequences that an apply bound reserves ahead, so that one fsync serves many: an unclean start looks at no more. */
+export const APPLY_BOUND_BATCHES = 512;
 
 /** Ranges that an applied position names beyond its prefix: one stuck key must not hold up every writer. */
 export const POSITION_RANGES_MAX = 64;

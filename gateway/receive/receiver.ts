@@ -92,6 +92,7 @@ export class Receiver {
   #incarnation = "";
   #counter = 0;
   #bound = 0;
+  #isReserving = false;
   #dot: Dot = 0n;
   /** Newest dots of the batches that are begun, until the prefix covers them. */
   readonly #openDots = new Map<number, Dot>();
@@ -177,6 +178,7 @@ export class Receiver {
     if (batch === undefined) return this.#passed(message.seq, "");
     if (!(await this.#accepted(batch, message, signal))) return;
     if (message.seq > this.#bound) await this.#reserve(message.seq);
+    else if (message.seq > this.#bound - APPLY_BOUND_BATCHES / 2) this.#reserveAhead(message.seq);
     this.#note(batch.header);
     stats.mutations += batch.mutations.length;
     if (batch.mutations.length === 0) return this.#passed(message.seq, batch.header.incarnation);
@@ -251,9 +253,20 @@ export class Receiver {
   /** No apply starts beyond the bound, which is on disk first: what an unclean start has to look at (I6). */
   async #reserve(seq: number): Promise<void> {
     const { positions, ledger, origin, cache } = this.#parts;
-    this.#bound = seq + APPLY_BOUND_BATCHES;
-    positions.setBound(origin, cache, this.#bound);
+    const bound = seq + APPLY_BOUND_BATCHES;
+    positions.setBound(origin, cache, bound);
     await ledger.sync();
+    this.#bound = Math.max(this.#bound, bound);
+  }
+
+  /** The next block, while half of this one is left: nothing waits for the disk. A failure shows when the block is used up. */
+  #reserveAhead(seq: number): void {
+    if (this.#isReserving) return;
+    this.#isReserving = true;
+    const done = (): void => {
+      this.#isReserving = false;
+    };
+    void this.#reserve(seq).then(done, done);
   }
 
   /** Each incarnation counts from one. */
