@@ -178,7 +178,8 @@ export class Receiver {
     if (batch === undefined) return this.#passed(message.seq, "");
     if (!(await this.#accepted(batch, message, signal))) return;
     if (message.seq > this.#bound) await this.#reserve(message.seq);
-    else if (message.seq > this.#bound - APPLY_BOUND_BATCHES / 2) this.#reserveAhead(message.seq);
+    else if (message.seq > this.#bound - APPLY_BOUND_BATCHES / 2)
+      void this.#reserveAhead(message.seq);
     this.#note(batch.header);
     stats.mutations += batch.mutations.length;
     if (batch.mutations.length === 0) return this.#passed(message.seq, batch.header.incarnation);
@@ -260,13 +261,16 @@ export class Receiver {
   }
 
   /** The next block, while half of this one is left: nothing waits for the disk. A failure shows when the block is used up. */
-  #reserveAhead(seq: number): void {
+  async #reserveAhead(seq: number): Promise<void> {
     if (this.#isReserving) return;
     this.#isReserving = true;
-    const done = (): void => {
+    try {
+      await this.#reserve(seq);
+    } catch {
+      // The ledger refuses everything from now on: the next commit tells.
+    } finally {
       this.#isReserving = false;
-    };
-    void this.#reserve(seq).then(done, done);
+    }
   }
 
   /** Each incarnation counts from one. */
