@@ -336,7 +336,11 @@ describe("a site that cannot work", () => {
       503,
       {
         status: "DOWN",
-        reasons: ["the process is starting", "the site's NATS is not connected"],
+        reasons: [
+          "the process is starting",
+          "the site's NATS is not connected",
+          "no cache is taken up yet",
+        ],
       },
     ]);
     expect((await get("/lb-check")).status).toBe(503);
