@@ -23,7 +23,7 @@ export const pipeline: Bench = async ({ quick, say }) => {
   await using sites = await BenchSites.start(quick ? 768 : 2_048);
   const [nyc, lon] = [sites.client(0), sites.client(1)];
   await until("the sites replicate", () => replicates(nyc, lon));
-  const throughput = await measureThroughput(sites, lon, quick ? 2 : 5, quick ? 5 : 10, say);
+  const throughput = await measureThroughput(sites, lon, quick ? 2 : 3, quick ? 5 : 10, say);
   const lag = await measureLag(sites, nyc, quick ? 5 : 15, say);
   const size = await measureSize(sites, nyc, lon, quick ? 100_000 : 1_000_000, say);
   nyc.close();
@@ -114,9 +114,9 @@ async function measureLag(
   await until("every write arrived", async () => arrived.size >= total);
   await listener.close();
   await site.close();
-  // The first second warms up.
+  // The first third warms up.
   const lags = [...answered]
-    .filter(([key]) => Number(key.slice(4)) >= rate)
+    .filter(([key]) => Number(key.slice(4)) >= total / 3)
     .map(([key, at]) => Math.max(0, (arrived.get(key) ?? 0) - at));
   const figures = {
     paced: (total / took) * 1000,
