@@ -1,3 +1,4 @@
+import { backOffMs } from "../topology/back-off.ts";
 import { assert } from "../topology/errors.ts";
 import { DIRTY_KEYS_MAX, DRAIN_MS_MAX, RETRY_MS_MAX } from "../topology/limits.ts";
 import type { BatchHeader } from "../topology/mutation/batch.ts";
@@ -260,9 +261,9 @@ export class CacheAgent implements CacheHands {
         this.#block(error);
       }
       failures += 1;
-      const backOff = Math.min(2 ** Math.min(failures, 12) * 50, RETRY_MS_MAX);
+      const waits = { firstMs: 50, mostMs: RETRY_MS_MAX };
       const { clock, random } = this.#parts;
-      await clock.sleep(backOff * (0.5 + random.next() / 2), signal);
+      await clock.sleep(backOffMs(failures, waits, random), signal);
     }
     await publishing;
   }

@@ -1,3 +1,4 @@
+import { backOffMs } from "../../topology/back-off.ts";
 import { setMaxListeners } from "node:events";
 import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
 import { RETRY_MS_MAX } from "../../topology/limits.ts";
@@ -96,8 +97,8 @@ export class Inbound {
         if (signal.aborted) return;
         this.#failed(error, logger);
       }
-      const backOff = Math.min(2 ** Math.min(attempt, 12) * 50, RETRY_MS_MAX);
-      await clock.sleep(backOff * (0.5 + random.next() / 2), signal);
+      const waits = { firstMs: 50, mostMs: RETRY_MS_MAX };
+      await clock.sleep(backOffMs(attempt, waits, random), signal);
     }
   }
 

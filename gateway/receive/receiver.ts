@@ -1,3 +1,4 @@
+import { backOffMs } from "../../topology/back-off.ts";
 import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
 import {
   APPLY_BOUND_BATCHES,
@@ -309,8 +310,8 @@ export class Receiver {
           return this.#appliedKey(items);
         }
         if (attempt === 0) logger.debug({ err: error }, "apply failed, tried again");
-        const backOff = Math.min(2 ** Math.min(attempt, 12) * 5, RETRY_MS_MAX);
-        await clock.sleep(backOff * (0.5 + random.next() / 2), this.#signal);
+        const waits = { firstMs: 5, mostMs: RETRY_MS_MAX };
+        await clock.sleep(backOffMs(attempt, waits, random), this.#signal);
       }
     }
   }

@@ -1,3 +1,4 @@
+import { backOffMs } from "../../topology/back-off.ts";
 import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
 import {
   FETCH_AGAIN_MS_MAX,
@@ -91,8 +92,8 @@ export class AbsentFetcher {
       if (attempt === 0) continue;
       // Also for keys that no peer had: one may get the copy later, from a log that is still on its way.
       this.#wanted = true;
-      const backOff = Math.min(2 ** Math.min(attempt, 12) * 50, FETCH_AGAIN_MS_MAX);
-      await clock.sleep(backOff * (0.5 + random.next() / 2), signal);
+      const waits = { firstMs: 50, mostMs: FETCH_AGAIN_MS_MAX };
+      await clock.sleep(backOffMs(attempt, waits, random), signal);
     }
   }
 

@@ -1,3 +1,4 @@
+import { backOffMs } from "../../topology/back-off.ts";
 import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
 import { BATCH_BYTES_MAX, BATCH_ROWS_MAX, RETRY_MS_MAX } from "../../topology/limits.ts";
 import { type BatchHeader, decodeBatch, encodeBatch } from "../../topology/mutation/batch.ts";
@@ -131,8 +132,8 @@ export class Publisher {
         if (signal.aborted) return;
         stats.publishRetries += 1;
         await this.#failed(error);
-        const backOff = Math.min(2 ** Math.min(attempt, 12) * 10, RETRY_MS_MAX);
-        await clock.sleep(backOff * (0.5 + random.next() / 2), signal);
+        const waits = { firstMs: 10, mostMs: RETRY_MS_MAX };
+        await clock.sleep(backOffMs(attempt, waits, random), signal);
       }
     }
   }
