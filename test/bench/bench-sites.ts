@@ -12,6 +12,9 @@ import { MemoryLogger } from "../support/real-time.ts";
 
 const CLI = fileURLToPath(new URL("../../../deploy/bin/isthmus.mjs", import.meta.url));
 
+/** Flags of Node for the sites' processes, to profile them: `BENCH_NODE_FLAGS="--cpu-prof --cpu-prof-dir=DIR"`. */
+const NODE_FLAGS = process.env["BENCH_NODE_FLAGS"]?.split(" ") ?? [];
+
 /** The cache that is written and read. */
 export const CACHE = "bench";
 
@@ -57,9 +60,13 @@ policies:
 `,
     );
     const sites = ["nyc", "lon"].map((name) => {
-      const child = spawn(process.execPath, [CLI, "run", "--site", name, "-f", file], {
-        stdio: ["ignore", "ignore", "pipe"],
-      });
+      const child = spawn(
+        process.execPath,
+        [...NODE_FLAGS, CLI, "run", "--site", name, "-f", file],
+        {
+          stdio: ["ignore", "ignore", "pipe"],
+        },
+      );
       child.stderr.pipe(createWriteStream(join(folder, `${name}.log`)));
       return child;
     });
@@ -77,12 +84,6 @@ policies:
   rssAnon(site: 0 | 1): number {
     const status = readFileSync(`/proc/${this.#sites[site]?.pid ?? 0}/status`, "utf8");
     return Number(/RssAnon:\s+(\d+) kB/.exec(status)?.[1] ?? 0) * 1024;
-  }
-
-  /** CPU time of one site's process so far, ms. */
-  cpuMs(site: 0 | 1): number {
-    const stat = readFileSync(`/proc/${this.#sites[site]?.pid ?? 0}/stat`, "utf8").split(" ");
-    return (Number(stat[13]) + Number(stat[14])) * 10;
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

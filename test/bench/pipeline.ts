@@ -8,7 +8,7 @@ import { systemClock, systemRandom } from "../../deploy/site/system.ts";
 import { JavaClient } from "../support/java-client.ts";
 import { MemoryLogger } from "../support/real-time.ts";
 import { BenchSites, CACHE } from "./bench-sites.ts";
-import { median, quantile } from "./machine.ts";
+import { cpuMsOfChildren, median, quantile } from "./machine.ts";
 import type { Bench } from "./run.ts";
 
 const VALUE_BYTES = 300;
@@ -19,16 +19,22 @@ const SCOPE = { cache: CACHE, keyMediaType: PROTOSTREAM, valueMediaType: PROTOST
  * The main path between two real Infinispans on this machine, exact expiry, versions and compare-and-set on: mutations a
  * second that arrive at the other site, lag at a paced rate, memory and ledger size for many keys.
  */
-export const pipeline: Bench = async ({ quick, say }) => {
+export const pipeline: Bench = async ({ quick, only, say }) => {
   await using sites = await BenchSites.start(quick ? 768 : 2_048);
   const [nyc, lon] = [sites.client(0), sites.client(1)];
   await until("the sites replicate", () => replicates(nyc, lon));
-  const throughput = await measureThroughput(sites, lon, quick ? 2 : 3, quick ? 5 : 10, say);
-  const lag = await measureLag(sites, nyc, quick ? 5 : 15, say);
-  const size = await measureSize(sites, nyc, lon, quick ? 100_000 : 1_000_000, say);
+  const parts = {
+    throughput: () => measureThroughput(sites, lon, quick ? 2 : 3, quick ? 5 : 10, say),
+    lag: () => measureLag(sites, nyc, quick ? 5 : 15, say),
+    size: () => measureSize(sites, nyc, lon, quick ? 100_000 : 1_000_000, say),
+  };
+  const figures: Record<string, object> = {};
+  for (const [part, measure] of Object.entries(parts)) {
+    if (only === undefined || only === part) figures[part] = await measure();
+  }
   nyc.close();
   lon.close();
-  return { bench: "pipeline", valueBytes: VALUE_BYTES, writers: WRITERS, throughput, lag, size };
+  return { bench: "pipeline", valueBytes: VALUE_BYTES, writers: WRITERS, ...figures };
 };
 
 /** The Java client writes as fast as it can; what counts is what the other Infinispan stored, by its own statistics. */
@@ -47,7 +53,7 @@ async function measureThroughput(
   for (let i = 0; i <= repeats; i++) {
     const before = await stores(lon);
     const begin = performance.now();
-    const cpu = [sites.cpuMs(0), sites.cpuMs(1)];
+    const cpu = cpuMsOfChildren();
     const load = cache.load({
       threads: WRITERS,
       opsPerSecond: 0,
@@ -68,10 +74,9 @@ async function measureThroughput(
     say(
       `${what}: ${perSecond(puts, elapsedMs)} written, ${Math.round(rate)}/s arriving ` +
         `(${perSecond(inTime, whileWriting)} while writing; ${puts} writes, ${total} stored at lon, ` +
-        `${Math.round(all - elapsedMs)} ms to catch up; cpu of the site processes ` +
-        `${Math.round((sites.cpuMs(0) - (cpu[0] ?? 0)) / 10 / (all / 1000))} % and ` +
-        `${Math.round((sites.cpuMs(1) - (cpu[1] ?? 0)) / 10 / (all / 1000))} %)`,
+        `${Math.round(all - elapsedMs)} ms to catch up)`,
     );
+    say(`  CPU a mutation: ${cpuEach(cpu, total)}`);
     if (i === 0) continue;
     arriving.push(rate);
     written.push((puts / elapsedMs) * 1000);
@@ -205,3 +210,14 @@ async function until(what: string, isTrue: () => Promise<boolean>, msMax = 120_0
 }
 
 const perSecond = (count: number, ms: number): string => `${Math.round((count / ms) * 1000)}/s`;
+
+/** What each kind of process used since, us a mutation. */
+function cpuEach(before: ReadonlyMap<string, number>, mutations: number): string {
+  return [...cpuMsOfChildren()]
+    .map(
+      ([what, ms]) =>
+        `${what} ${Math.round(((ms - (before.get(what) ?? 0)) / mutations) * 1000)} us`,
+    )
+    .toSorted()
+    .join(", ");
+}
