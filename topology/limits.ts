@@ -285,6 +285,8 @@ export const APPLIED_INTERVAL_MS = 50;
 
 /** Rows of each kind that a site's journal keeps: the oldest go first. */
 export const JOURNAL_ROWS_MAX = 10_000;
+/** Bytes of each kind in a site's journal, on disk: what lost a conflict is kept so long that it can be put back. */
+export const JOURNAL_BYTES_MAX = 64 * 1024 * 1024;
 
 /** How often the ledger notes that a cache had no gap, ms: what a later scan finds is dated no earlier than this. */
 export const ALIVE_INTERVAL_MS = 1_000;

@@ -6,7 +6,12 @@ import {
   APPLY_KEYS_MAX,
   RETRY_MS_MAX,
 } from "../../topology/limits.ts";
-import { decodeBatch, type Batch, type BatchHeader } from "../../topology/mutation/batch.ts";
+import {
+  decodeBatch,
+  encodeBatch,
+  type Batch,
+  type BatchHeader,
+} from "../../topology/mutation/batch.ts";
 import type { Mutation } from "../../topology/mutation/mutation.ts";
 import { type CacheName, logSubject, type SiteName } from "../../topology/names.ts";
 import type {
@@ -63,7 +68,10 @@ export interface DeadLetter {
   readonly seq: number;
   /** undefined: the whole batch could not be decoded. */
   readonly key: Key | undefined;
+  /** Its version's, by the log's origin. */
+  readonly dot: Dot | undefined;
   readonly reason: string;
+  /** A batch of nothing else; the whole batch if it could not be decoded. */
   readonly payload: Uint8Array;
 }
 
@@ -75,7 +83,7 @@ interface Item {
 interface OpenBatch {
   readonly seq: number;
   readonly held: boolean;
-  readonly payload: Uint8Array;
+  readonly header: BatchHeader;
   left: number;
 }
 
@@ -187,7 +195,7 @@ export class Receiver {
     const open: OpenBatch = {
       seq: message.seq,
       held: batch.header.held,
-      payload: message.payload,
+      header: batch.header,
       left: batch.mutations.length,
     };
     const offsetMs = batch.header.offsets.get(this.#parts.site) ?? this.#parts.offsetMs();
@@ -206,7 +214,11 @@ export class Receiver {
       if (!(error instanceof IsthmusError) || error.code === ErrorCode.WireVersionUnknown) {
         throw error;
       }
-      this.#bury(message.seq, undefined, error.message, message.payload);
+      this.#bury(
+        { seq: message.seq, key: undefined, dot: undefined },
+        error.message,
+        message.payload,
+      );
       return undefined;
     }
   }
@@ -306,7 +318,11 @@ export class Receiver {
         this.stats.retries += 1;
         const reason = error instanceof Error ? error.message : String(error);
         if (rule.failed(error)) {
-          for (const { batch } of items) this.#bury(batch.seq, key, reason, batch.payload);
+          for (const { batch, arrival } of items) {
+            const { seq, header } = batch;
+            const payload = encodeBatch(header, [{ ...arrival, key }]);
+            this.#bury({ seq, key, dot: arrival.dot }, reason, payload);
+          }
           return this.#appliedKey(items);
         }
         if (attempt === 0) logger.debug({ err: error }, "apply failed, tried again");
@@ -355,11 +371,11 @@ export class Receiver {
     });
   }
 
-  #bury(seq: number, key: Key | undefined, reason: string, payload: Uint8Array): void {
+  #bury(what: Pick<DeadLetter, "seq" | "key" | "dot">, reason: string, payload: Uint8Array): void {
     this.stats.deadLetters += 1;
     this.#isIncomplete = true;
     const { origin, cache, onDeadLetter } = this.#parts;
-    onDeadLetter({ origin, cache, seq, key, reason, payload });
+    onDeadLetter({ origin, cache, ...what, reason, payload });
   }
 }
 
