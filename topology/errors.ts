@@ -132,6 +132,10 @@ export const ErrorCode = {
   /** None of the file's NATS servers could be reached from here. Remedy: see the reason for each site in the message; `--site` names the one to go through. */
   NoSiteReached: "IS3041",
 
+  /** A site's journal has no row of that number: it was dealt with, or newer ones needed its room. Remedy: see what there is with `isthmus conflicts` or `isthmus dead-letters`. */
+  JournalRowMissing: "IS3070",
+  /** A site cannot do what an operator asked for. Remedy: as the message says. */
+  OperationRefused: "IS3071",
   /** A process of the lab ended while it started, or did not become ready in time; all that was started is stopped again. Remedy: read the log that the message names. */
   LabProcessFailed: "IS4001",
   /** Something that the lab runs is missing on this machine and could not be fetched. Remedy: install what the message names. */

@@ -288,6 +288,9 @@ export const JOURNAL_ROWS_MAX = 10_000;
 /** Bytes of each kind in a site's journal, on disk: what lost a conflict is kept so long that it can be put back. */
 export const JOURNAL_BYTES_MAX = 64 * 1024 * 1024;
 
+/** How long a command that wrote to the cache waits until that is captured, ms: it mostly takes a few; a cache in a gap is scanned first. */
+export const CAPTURE_WAIT_MS = 3_000;
+
 /** How often the ledger notes that a cache had no gap, ms: what a later scan finds is dated no earlier than this. */
 export const ALIVE_INTERVAL_MS = 1_000;
 
