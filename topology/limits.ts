@@ -307,6 +307,17 @@ export const STATUS_TIMEOUT_MS = 3_000;
 /** Largest status that is unpacked: 1,000 caches with 15 peers each make 10 MB. */
 export const STATUS_BYTES_MAX = 64 * 1024 * 1024;
 
+/** Largest question of an operator's command: a key and what is asked of it. */
+export const CONTROL_QUESTION_BYTES_MAX = 1024 * 1024;
+/** Largest answer to one that is unpacked. */
+export const CONTROL_ANSWER_BYTES_MAX = 64 * 1024 * 1024;
+/** How long a site may take to answer a question that it answers from its ledger, its cache or its log. */
+export const CONTROL_TIMEOUT_MS = 15_000;
+
+/** Rows of the journal in one answer, and bytes of them: above it a filter is due, and NATS's default `max_payload` is 1 MiB. */
+export const JOURNAL_ANSWER_ROWS_MAX = 500;
+export const JOURNAL_ANSWER_BYTES_MAX = 512 * 1024;
+
 /** A line that says the same as one within this time is counted instead of written, ms. */
 export const LOG_REPEAT_MS = 10_000;
 /** Different lines that are remembered for that; beyond it lines are written as they come. */
