@@ -5,27 +5,37 @@ import type { Key } from "../topology/version/entry.ts";
  * for each other. First come, first served.
  */
 export class KeyLocks {
-  readonly #tails = new Map<Key, Promise<void>>();
+  /** The keys that are held, each with those who wait for it, in order; nearly always nobody does. */
+  readonly #held = new Map<Key, Array<() => void> | undefined>();
 
   /** Keys that are held or waited for. */
   get size(): number {
-    return this.#tails.size;
+    return this.#held.size;
   }
 
   /** Runs `work` when every earlier work on `key` has ended. */
   async run<T>(key: Key, work: () => Promise<T>): Promise<T> {
-    const before = this.#tails.get(key);
-    let release!: () => void;
-    const mine = new Promise<void>((resolve) => {
-      release = resolve;
-    });
-    this.#tails.set(key, mine);
-    if (before !== undefined) await before;
+    if (this.#held.has(key)) await this.#turn(key);
+    else this.#held.set(key, undefined);
     try {
       return await work();
     } finally {
-      if (this.#tails.get(key) === mine) this.#tails.delete(key);
-      release();
+      this.#release(key);
     }
+  }
+
+  #turn(key: Key): Promise<void> {
+    return new Promise((resolve) => {
+      const waiting = this.#held.get(key);
+      if (waiting === undefined) this.#held.set(key, [resolve]);
+      else waiting.push(resolve);
+    });
+  }
+
+  /** Hands the key to the next in turn: nobody who comes now can be faster. */
+  #release(key: Key): void {
+    const next = this.#held.get(key)?.shift();
+    if (next === undefined) this.#held.delete(key);
+    else next();
   }
 }

@@ -42,18 +42,16 @@ export class OwnUses implements CacheConnector {
     return state;
   }
 
-  async write(
+  write(
     key: Key,
     expected: bigint | "missing",
     value: Uint8Array,
     expiry: { lifespanMs: number; maxIdleMs: number },
   ): Promise<WriteOutcome> {
-    try {
-      return await this.#cache.write(key, expected, value, expiry);
-    } finally {
-      // Also when there was no answer: it may be done.
-      if (expiry.maxIdleMs > 0) this.#touched(key, this.#clock.now());
-    }
+    const written = this.#cache.write(key, expected, value, expiry);
+    if (expiry.maxIdleMs === 0) return written;
+    // Also when there was no answer: it may be done.
+    return written.finally(() => this.#touched(key, this.#clock.now()));
   }
 
   remove(key: Key, expected: bigint): Promise<WriteOutcome> {

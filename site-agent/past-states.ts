@@ -10,41 +10,56 @@ interface Past {
   readonly until: number;
 }
 
+/** How many states of one key are remembered. */
+const STATES_MAX = 4;
+
 /**
  * What keys held a moment ago, until the ledger knew of something newer. Two reads of one key may be answered by two
  * replicas, the second of which lags: what it tells is old news, never a local change (I3, I4).
+ *
+ * Kept in two halves: when the young one has lasted as long as a state counts, or is full, it becomes the old one, and what
+ * was the old one is over.
  */
 export class PastStates {
   readonly #clock: Clock;
-  /** The keys in the order of their newest replacement. */
-  readonly #past = new Map<Key, readonly Past[]>();
+  #young = new Map<Key, readonly Past[]>();
+  #old: ReadonlyMap<Key, readonly Past[]> = new Map();
+  /** Monotonic ms. */
+  #bornAt: number;
 
   constructor(clock: Clock) {
     this.#clock = clock;
+    this.#bornAt = clock.monotonic();
   }
 
   /** The row of a key no longer says that it holds `held`. */
   replaced(key: Key, held: Held | undefined): void {
     const now = this.#clock.monotonic();
-    const before = this.#past.get(key) ?? [];
-    this.#past.delete(key);
-    this.#past.set(key, [...before.slice(-3), { held, until: now + LAGGING_READ_MS_MAX }]);
-    for (const [oldest, states] of this.#past) {
-      const isOver = states.every(({ until }) => until <= now);
-      if (!isOver && this.#past.size <= PAST_STATES_MAX) return;
-      this.#past.delete(oldest);
+    if (now - this.#bornAt >= LAGGING_READ_MS_MAX || this.#young.size >= PAST_STATES_MAX / 2) {
+      this.#old = this.#young;
+      this.#young = new Map();
+      this.#bornAt = now;
     }
+    const past = { held, until: now + LAGGING_READ_MS_MAX };
+    const before = this.#of(key);
+    this.#young.set(key, before === undefined ? [past] : [...before.slice(1 - STATES_MAX), past]);
   }
 
   /** Whether a state (undefined: missing) is one that the key held a moment ago. */
   has(key: Key, state: CacheState | undefined, hash: ValueHash): boolean {
+    const states = this.#of(key);
+    if (states === undefined) return false;
     const now = this.#clock.monotonic();
-    return (this.#past.get(key) ?? []).some(({ held, until }) => {
+    return states.some(({ held, until }) => {
       if (until <= now) return false;
       if (state === undefined || held === undefined) return state === held;
       // Tokens are random and never come back; where none is known, a re-put of equal bytes just waits for a second.
       if (held.token !== undefined && held.token !== 0n) return held.token === state.token;
       return held.hash === hash && sameExpiry(held, state);
     });
+  }
+
+  #of(key: Key): readonly Past[] | undefined {
+    return this.#young.get(key) ?? this.#old.get(key);
   }
 }

@@ -74,8 +74,8 @@ export const ErrorCode = {
   LogTruncated: "IS2009",
   /** Another live process has the ledger open. Remedy: stop it; one process serves a site, the message names it. */
   LedgerHeld: "IS2020",
-  /** The ledger was written by a newer release. Remedy: run that release, or start from an empty directory, which resyncs everything. */
-  LedgerNewer: "IS2021",
+  /** The ledger was written by a release with another file format. Remedy: run that release, or start from an empty directory, which is rebuilt from the logs and the cache. */
+  LedgerFormat: "IS2021",
   /** The ledger in the directory belongs to another site. Remedy: correct the directory in the file, or `site`. */
   LedgerOtherSite: "IS2022",
   /** The ledger could not be written: the disk is full or broken. Remedy: make room or mend the disk, then restart; nothing that was refused counts as captured. */
@@ -171,7 +171,10 @@ export class IsthmusError extends Error {
   }
 }
 
-/** Assertion that stays on in production: a failure is a bug of ours, never of the user's. */
-export function assert(condition: unknown, why: string): asserts condition {
-  if (!condition) throw new Error(`isthmus bug: ${why}`);
+/**
+ * Assertion that stays on in production: a failure is a bug of ours, never of the user's. Text with values in it is a
+ * function, because making it would cost more than the check.
+ */
+export function assert(condition: unknown, why: string | (() => string)): asserts condition {
+  if (!condition) throw new Error(`isthmus bug: ${typeof why === "string" ? why : why()}`);
 }

@@ -314,6 +314,16 @@ export const CONTROL_ANSWER_BYTES_MAX = 64 * 1024 * 1024;
 /** How long a site may take to answer a question that it answers from its ledger, its cache or its log. */
 export const CONTROL_TIMEOUT_MS = 15_000;
 
+/** A sample of the times at which a position moved is kept so often, ms, ... */
+export const APPLIED_TIMES_MS = 1_000;
+/** ... and so many of them for each cache and origin: an hour under steady load, 64 KiB. */
+export const APPLIED_TIMES_MAX = 4_096;
+
+/** Records that a trace reads to find one version in a log: each is a round trip to the site's own NATS server, so about 2 s. */
+export const TRACE_RECORDS_MAX = 4_096;
+/** How far before a version's dot the log is read, ms: the clocks of a site's machines agree within seconds; else from further back. */
+export const TRACE_CLOCK_SLACKS_MS = [2_000, 60_000, 3_600_000] as const;
+
 /** Rows of the journal in one answer, and bytes of them: above it a filter is due, and NATS's default `max_payload` is 1 MiB. */
 export const JOURNAL_ANSWER_ROWS_MAX = 500;
 export const JOURNAL_ANSWER_BYTES_MAX = 512 * 1024;

@@ -48,7 +48,7 @@ export const siteBucket = (site: SiteName): string => `isthmus_${site}`;
 
 /** Stream names allow no dots or blanks; a site's name has neither, so upper case is all that is needed. */
 function streamToken(site: SiteName): string {
-  assert(SITE_NAME.test(site), `site name ${JSON.stringify(site)}`);
+  assert(SITE_NAME.test(site), () => `site name ${JSON.stringify(site)}`);
   return site.toUpperCase();
 }
 

@@ -1,5 +1,5 @@
 import type { Mutation } from "./mutation/mutation.ts";
-import type { CacheName } from "./names.ts";
+import type { CacheName, SiteName } from "./names.ts";
 import type { Context, Entry, Expiry, Key, ValueHash, Versions } from "./version/entry.ts";
 import type { Arrival } from "./version/join.ts";
 
@@ -57,6 +57,13 @@ export interface Ledger {
   close(): Promise<void>;
 }
 
+/** Mutations that wait to be published, packed as they go to the log. */
+export interface OutboxRows {
+  /** The sites that the rows refer to by index. */
+  readonly sites: readonly SiteName[];
+  readonly rows: ReadonlyArray<{ readonly seq: number; readonly packed: Uint8Array }>;
+}
+
 /** One cache's rows in a {@link Ledger}: its entries by key, and its outbox. */
 export interface CacheLedger {
   get(key: Key): Entry | undefined;
@@ -72,11 +79,7 @@ export interface CacheLedger {
    */
   enqueue(record: Mutation, replaces?: number): number;
   /** The oldest committed rows after `after`, up to `maxRows` and about `maxBytes`. */
-  outbox(
-    after: number,
-    maxRows: number,
-    maxBytes: number,
-  ): Array<{ seq: number; record: Mutation; bytes: number }>;
+  outbox(after: number, maxRows: number, maxBytes: number): OutboxRows;
   /** Drops rows up to `seq` (staged). */
   acknowledge(seq: number): void;
   /** What waits in the outbox, staged rows included; `oldestAtMs` is the oldest row's `at`. */

@@ -216,25 +216,25 @@ export class Demo implements AsyncDisposable {
 
   #site(name: SiteName) {
     const site = this.#processes.get(name)?.site;
-    assert(site, `${name} is not active`);
+    assert(site, () => `${name} is not active`);
     return site;
   }
 
   #handled(name: SiteName) {
     const handled = this.#site(name).caches.get(CACHE);
-    assert(handled, `${name} does not handle ${CACHE}`);
+    assert(handled, () => `${name} does not handle ${CACHE}`);
     return handled;
   }
 
   #cache(name: SiteName): EmbeddedCache {
     const embedded = this.#processes.get(name)?.embedded;
-    assert(embedded, `${name} has no embedded cache`);
+    assert(embedded, () => `${name} has no embedded cache`);
     return embedded.server.cache(CACHE);
   }
 
   #writer(name: SiteName): HotRodWriter {
     const writer = this.#writers.get(name);
-    assert(writer, `no writer for ${name}`);
+    assert(writer, () => `no writer for ${name}`);
     return writer;
   }
 }
@@ -254,7 +254,7 @@ policies:
   - { match: ${CACHE}, mode: async }
 `;
   const { config, diagnostics } = parseConfig(source, { file: "demo.yaml", directory: folder });
-  assert(config, `the demo's file: ${diagnostics.map((d) => d.message).join("; ")}`);
+  assert(config, () => `the demo's file: ${diagnostics.map((d) => d.message).join("; ")}`);
   return config;
 }
 

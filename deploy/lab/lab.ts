@@ -79,7 +79,7 @@ export class Lab {
     writeFileSync(this.folder.file, source);
     const at = { file: this.folder.file, directory: this.folder.path };
     const { config, diagnostics } = parseConfig(source, at);
-    assert(config, `the lab's file: ${diagnostics.map((d) => d.message).join("; ")}`);
+    assert(config, () => `the lab's file: ${diagnostics.map((d) => d.message).join("; ")}`);
     const by = await ourselves();
     const state: LabState = { phase: "starting", by, processes: [], ...(base && { base }) };
     this.folder.keep(state);

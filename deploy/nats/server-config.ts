@@ -19,7 +19,7 @@ type ServerValue = string | number | boolean | ServerConfig | readonly ServerVal
  */
 export function natsServerConfig(config: Config, name: SiteName): ServerConfig {
   const site = siteNamed(config, name);
-  assert(site !== undefined, `no site ${name}`);
+  assert(site !== undefined, () => `no site ${name}`);
   const { nats } = site;
   const tls = serverTls(site);
   return {

@@ -34,13 +34,16 @@ export class PositionTracker {
 
   /** A batch was read; batches are begun in the order of the log. */
   begin(seq: number): void {
-    assert(seq > this.#seq && !this.#open.has(seq), `batch ${seq} was begun twice or out of order`);
+    assert(
+      seq > this.#seq && !this.#open.has(seq),
+      () => `batch ${seq} was begun twice or out of order`,
+    );
     this.#open.set(seq, false);
   }
 
   /** A batch is applied; true if the prefix moved. */
   done(seq: number): boolean {
-    assert(this.#open.get(seq) === false, `batch ${seq} ended without a begin`);
+    assert(this.#open.get(seq) === false, () => `batch ${seq} ended without a begin`);
     this.#open.set(seq, true);
     const before = this.#seq;
     for (const [next, isDone] of this.#open) {

@@ -13,6 +13,7 @@ import type {
 import type {
   Context,
   Entry,
+  Held,
   Key,
   Sibling,
   ValueHash,
@@ -74,6 +75,23 @@ type Join = (entry: Entry | undefined) => {
   /** The cache may differ from what shows though nothing arrived. */
   isStray?: boolean;
 };
+
+/** What shows of a key's versions, and whose values the ledger keeps. */
+interface Resolved {
+  readonly versions: Versions;
+  readonly shows: Shown;
+  readonly keep: readonly Sibling[];
+  /** Whether all values that a merge reads are at hand. */
+  readonly isKnown: boolean;
+}
+
+/** One version alone shows, and its value is in the cache. */
+const resolvedAlone = (versions: Versions): Resolved => ({
+  versions: withKeptValues(versions, []),
+  shows: versions.siblings[0],
+  keep: [],
+  isKnown: true,
+});
 
 /** How one attempt to write ended. `again`: something else was found and staged; look at the key anew. */
 type Written =
@@ -169,20 +187,11 @@ export class Applier {
     joined: Versions,
     changed: boolean,
   ): Promise<ApplyOutcome | undefined> {
-    const { policy, merges, stats, clock, hash, invalidate, rows, ledger } = this.#parts;
-    const needed = valuesNeeded(joined.siblings, policy);
-    let versions = await this.#withHeldValue(key, entry, joined, needed);
-    if (versions === undefined) return undefined;
-    // Without all its inputs a merge says nothing yet.
-    const isKnown = valuesNeeded(versions.siblings, policy).every((s) => s.value !== undefined);
-    const show = ({ siblings }: Versions) =>
-      isKnown ? shown(siblings, policy, merges) : undefined;
-    const shows = show(versions);
-    const hidden = valuesToKeep(versions.siblings, shows);
-    const complete = await this.#withHeldValue(key, entry, versions, hidden);
-    if (complete === undefined) return undefined;
-    const keep = valuesToKeep(complete.siblings, show(complete));
-    versions = withKeptValues(complete, keep);
+    const { stats, clock, hash, invalidate, rows, ledger } = this.#parts;
+    const resolved =
+      joined.siblings.length > 1 ? await this.#resolve(key, entry, joined) : resolvedAlone(joined);
+    if (resolved === undefined) return undefined;
+    const { versions, shows, keep, isKnown } = resolved;
     const mergedHash = shows?.kind === "merged" ? hash(shows.value) : undefined;
     let isElsewhere = false;
     let plan = planWrite(entry, shows, { now: clock.now(), invalidate, mergedHash });
@@ -211,6 +220,28 @@ export class Applier {
     // Only now, for who fetches looks for rows that say so.
     if (isElsewhere) this.#parts.onMissingValue(key);
     return plan.write === "none" ? "kept" : "written";
+  }
+
+  /** What shows of several versions, with the bytes that this takes. undefined: the key changed underneath. */
+  async #resolve(
+    key: Key,
+    entry: Entry | undefined,
+    joined: Versions,
+  ): Promise<Resolved | undefined> {
+    const { policy, merges } = this.#parts;
+    const needed = valuesNeeded(joined.siblings, policy);
+    const versions = await this.#withHeldValue(key, entry, joined, needed);
+    if (versions === undefined) return undefined;
+    // Without all its inputs a merge says nothing yet.
+    const isKnown = valuesNeeded(versions.siblings, policy).every((s) => s.value !== undefined);
+    const show = ({ siblings }: Versions) =>
+      isKnown ? shown(siblings, policy, merges) : undefined;
+    const shows = show(versions);
+    const hidden = valuesToKeep(versions.siblings, shows);
+    const complete = await this.#withHeldValue(key, entry, versions, hidden);
+    if (complete === undefined) return undefined;
+    const keep = valuesToKeep(complete.siblings, show(complete));
+    return { versions: withKeptValues(complete, keep), shows, keep, isKnown };
   }
 
   #rowAfter(
@@ -256,26 +287,38 @@ export class Applier {
     return withValue(versions, held.hash, state.value);
   }
 
-  async #write(key: Key, entry: Entry | undefined, plan: Plan): Promise<Written> {
+  #write(key: Key, entry: Entry | undefined, plan: Plan): Promise<Written> {
     const held = entry?.presence === "live" ? entry.held : undefined;
-    if (plan.write === "none") {
-      // A remove of a key that is not here: look whether a local write came that no event told of yet.
-      if (plan.presence === "live" || held !== undefined || entry?.presence === "tombstone") {
-        return { end: "done", token: held?.token };
-      }
-      const state = await this.#parts.connector.read(key);
-      if (state === undefined) return { end: "done", token: undefined };
-      return this.#found(key, entry, state, undefined);
-    }
+    if (plan.write === "none") return this.#leave(key, entry, held, plan.presence);
     if (held !== undefined && held.token === undefined) {
-      const state = await this.#parts.connector.read(key);
-      const hash = state === undefined ? "" : this.#parts.hash(state.value);
-      if (state === undefined || hash !== held.hash || !sameExpiry(state, held)) {
-        return this.#found(key, entry, state, undefined);
-      }
-      return this.#compareAndSet(key, entry, plan, state.token);
+      return this.#readAndSet(key, entry, plan, held);
     }
     return this.#compareAndSet(key, entry, plan, held?.token ?? "missing");
+  }
+
+  async #leave(
+    key: Key,
+    entry: Entry | undefined,
+    held: Held | undefined,
+    presence: Entry["presence"],
+  ): Promise<Written> {
+    // A remove of a key that is not here: look whether a local write came that no event told of yet.
+    if (presence === "live" || held !== undefined || entry?.presence === "tombstone") {
+      return { end: "done", token: held?.token };
+    }
+    const state = await this.#parts.connector.read(key);
+    if (state === undefined) return { end: "done", token: undefined };
+    return this.#found(key, entry, state, undefined);
+  }
+
+  /** The token of what is held here is not known yet. */
+  async #readAndSet(key: Key, entry: Entry | undefined, plan: Plan, held: Held): Promise<Written> {
+    const state = await this.#parts.connector.read(key);
+    const hash = state === undefined ? "" : this.#parts.hash(state.value);
+    if (state === undefined || hash !== held.hash || !sameExpiry(state, held)) {
+      return this.#found(key, entry, state, undefined);
+    }
+    return this.#compareAndSet(key, entry, plan, state.token);
   }
 
   async #compareAndSet(
@@ -285,7 +328,7 @@ export class Applier {
     expected: bigint | "missing",
   ): Promise<Written> {
     const { connector, stats, dots, unknownWrites } = this.#parts;
-    await dots.ready();
+    if (!dots.mayDraw) await dots.ready();
     const wanted = plan.write === "put" ? plan.wanted : undefined;
     const isSeen = this.#parts.listener() > 0 && entry?.held?.seenBy === this.#parts.listener();
     // Its event would read as a client's remove where the key waits for a copy, or does by the time that the event comes.
@@ -346,7 +389,8 @@ export class Applier {
     }
     const held = entry?.presence === "live" ? entry.held : undefined;
     // A replica that lags: the very state that the ledger has.
-    if (held?.token !== undefined && held.token === state.token) return AGAIN;
+    if (held?.token !== undefined && held.token === state.token && held.hash === found)
+      return AGAIN;
     if (held !== undefined && held.token === undefined) {
       if (held.hash === found && sameExpiry(state, held)) return AGAIN;
     }

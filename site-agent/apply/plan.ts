@@ -67,8 +67,8 @@ function wantedOf(
 export function withKeptValues(versions: Versions, keep: readonly Sibling[]): Versions {
   const siblings = versions.siblings.map((sibling) => {
     if (sibling.value === undefined || keep.includes(sibling)) return sibling;
-    const { value: _inCache, ...bare } = sibling;
-    return bare;
+    const { author, dot, at, kind, hash, expiresAt, maxIdleMs, offsetMs } = sibling;
+    return { author, dot, at, kind, hash, expiresAt, maxIdleMs, offsetMs };
   });
   return { context: versions.context, siblings };
 }

@@ -87,21 +87,24 @@ export class HotRodCache implements CacheConnector {
       expiration: wireExpiration(expiry),
       value: Buffer.from(value.buffer, value.byteOffset, value.byteLength),
     };
-    const { header } =
-      expected === "missing"
-        ? await pool.request("putIfAbsent", this.#opened(), body)
-        : await pool.request("replaceIfUnmodified", this.#opened(), {
-            ...body,
-            entryVersion: expected,
-          });
-    return outcome(header.status);
+    const scope = this.#opened();
+    const request = (): Promise<{ header: { status: number } }> => {
+      if (expected === "missing") return pool.request("putIfAbsent", scope, body);
+      // The server finds no entry without a version equal to any version, 0 included.
+      if (expected === 0n) return pool.request("replace", scope, body);
+      return pool.request("replaceIfUnmodified", scope, { ...body, entryVersion: expected });
+    };
+    return outcome((await request()).header.status);
   }
 
   async remove(key: Key, expected: bigint): Promise<WriteOutcome> {
-    const { header } = await this.#options.pool.request("removeIfUnmodified", this.#opened(), {
-      key: Buffer.from(key, "latin1"),
-      entryVersion: expected,
-    });
+    const { pool } = this.#options;
+    const body = { key: Buffer.from(key, "latin1") };
+    const scope = this.#opened();
+    const { header } =
+      expected === 0n
+        ? await pool.request("remove", scope, body)
+        : await pool.request("removeIfUnmodified", scope, { ...body, entryVersion: expected });
     return outcome(header.status);
   }
 
@@ -125,7 +128,7 @@ export class HotRodCache implements CacheConnector {
   }
 
   #opened(): RequestScope {
-    assert(this.#scope !== undefined, `cache ${this.#options.name} is used before open()`);
+    assert(this.#scope !== undefined, () => `cache ${this.#options.name} is used before open()`);
     return this.#scope;
   }
 }

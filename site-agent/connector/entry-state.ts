@@ -32,7 +32,7 @@ export function wireExpiration(expiry: { lifespanMs: number; maxIdleMs: number }
 
 /** What is over already, or in less than a ms, still gets one: 0 on the wire would be the cache's default. */
 function wireDuration(ms: number): Duration {
-  assert(Number.isFinite(ms), `a duration of ${ms} ms`);
+  assert(Number.isFinite(ms), () => `a duration of ${ms} ms`);
   if (ms === 0) return INFINITE_DURATION;
   return { unit: TimeUnit.Milliseconds, amount: BigInt(Math.max(1, Math.ceil(ms))) };
 }

@@ -1,8 +1,10 @@
-import { decodeMutation, encodeMutation } from "../../topology/mutation/mutation-codec.ts";
+import { packMutation, unpackMutation } from "../../topology/mutation/mutation-codec.ts";
 import type { Mutation } from "../../topology/mutation/mutation.ts";
-import type { CacheLedger } from "../../topology/ports.ts";
+import type { CacheLedger, OutboxRows } from "../../topology/ports.ts";
 import type { Entry, Key } from "../../topology/version/entry.ts";
-import { readEntry, type SiteIds, writeEntry } from "./entry-row.ts";
+import { DecodedEntries } from "./decoded-entries.ts";
+import { readEntry, writeEntry } from "./entry-row.ts";
+import type { NameIds } from "./name-ids.ts";
 import { RowReader, RowWriter } from "./row-bytes.ts";
 import {
   after as nextKey,
@@ -19,15 +21,16 @@ import type { StagedStore } from "./staged-store.ts";
 /** One cache's entries and outbox in the store. */
 export class LmdbCacheLedger implements CacheLedger {
   readonly #store: StagedStore;
-  readonly #sites: SiteIds;
+  readonly #sites: NameIds;
   readonly #prefix: string;
   readonly #writer = new RowWriter();
+  readonly #decoded = new DecodedEntries();
   readonly #outbox: { lastSeq: number; rows: number; bytes: number };
   readonly #outboxMeta: string;
   /** No row below is left: what was acknowledged need not be stepped over until it is gone from LMDB too. */
   #outboxFirst = 0;
 
-  constructor(store: StagedStore, sites: SiteIds, cacheId: number) {
+  constructor(store: StagedStore, sites: NameIds, cacheId: number) {
     this.#store = store;
     this.#sites = sites;
     this.#prefix = cachePrefix(cacheId);
@@ -43,14 +46,16 @@ export class LmdbCacheLedger implements CacheLedger {
 
   get(key: Key): Entry | undefined {
     const row = this.#store.get("entries", entryKey(this.#prefix, key));
-    return row && this.#decode(row, isHashed(key))[1];
+    return row && (this.#decoded.of(key, row) ?? this.#decode(row, isHashed(key))[1]);
   }
 
   put(key: Key, entry: Entry): void {
     const row = this.#writer.start();
     if (isHashed(key)) row.sized(Buffer.from(key, "latin1"));
     writeEntry(row, entry, this.#sites);
-    this.#store.put("entries", entryKey(this.#prefix, key), row.finish());
+    const bytes = row.finish();
+    this.#store.put("entries", entryKey(this.#prefix, key), bytes);
+    this.#decoded.keep(key, bytes, entry);
   }
 
   delete(key: Key): void {
@@ -76,30 +81,24 @@ export class LmdbCacheLedger implements CacheLedger {
 
   enqueue(record: Mutation, replaces?: number): number {
     if (replaces !== undefined) this.#drop(seqKey(this.#prefix, replaces));
-    const row = encodeMutation(record);
+    const row = packMutation(record, this.#sites);
     const seq = ++this.#outbox.lastSeq;
     this.#outbox.rows += 1;
     this.#outbox.bytes += row.length;
     this.#store.put("outbox", seqKey(this.#prefix, seq), row);
-    this.#putOutboxMeta();
+    this.#store.atCommit(this.#putOutboxMeta);
     return seq;
   }
 
-  outbox(
-    after: number,
-    maxRows: number,
-    maxBytes: number,
-  ): Array<{ seq: number; record: Mutation; bytes: number }> {
-    const rows: Array<{ seq: number; record: Mutation; bytes: number }> = [];
+  outbox(after: number, maxRows: number, maxBytes: number): OutboxRows {
+    const rows: Array<OutboxRows["rows"][number]> = [];
     let total = 0;
-    if (maxRows < 1) return rows;
     for (const [rowKey, row] of this.#committedOutbox(after + 1)) {
-      if (rows.length > 0 && total + row.length > maxBytes) break;
+      if (rows.length >= maxRows || (rows.length > 0 && total + row.length > maxBytes)) break;
       total += row.length;
-      rows.push({ seq: seqIn(rowKey), record: decodeMutation(row), bytes: row.length });
-      if (rows.length >= maxRows) break;
+      rows.push({ seq: seqIn(rowKey), packed: row });
     }
-    return rows;
+    return { sites: this.#sites.names, rows };
   }
 
   acknowledge(seq: number): void {
@@ -110,7 +109,7 @@ export class LmdbCacheLedger implements CacheLedger {
     }
     for (const rowKey of this.#stagedOutbox()) if (rowKey < beyond) this.#drop(rowKey);
     this.#outboxFirst = Math.max(this.#outboxFirst, Math.min(seq, this.#outbox.lastSeq) + 1);
-    this.#putOutboxMeta();
+    this.#store.atCommit(this.#putOutboxMeta);
   }
 
   outboxSize(): { rows: number; bytes: number; oldestAtMs: number | undefined } {
@@ -119,13 +118,17 @@ export class LmdbCacheLedger implements CacheLedger {
   }
 
   #oldestAtMs(): number | undefined {
-    for (const [, row] of this.#committedOutbox(0)) return decodeMutation(row).at;
+    for (const [, row] of this.#committedOutbox(0)) return this.#unpack(row).at;
     let oldest: string | undefined;
     for (const key of this.#stagedOutbox()) {
       if (oldest === undefined || key < oldest) oldest = key;
     }
     const row = oldest === undefined ? undefined : this.#store.get("outbox", oldest);
-    return row && decodeMutation(row).at;
+    return row && this.#unpack(row).at;
+  }
+
+  #unpack(row: Buffer): Mutation {
+    return unpackMutation(row, this.#sites.names);
   }
 
   /** Committed rows from `seq` on whose removal is not staged. */
@@ -151,13 +154,13 @@ export class LmdbCacheLedger implements CacheLedger {
     this.#store.put("outbox", rowKey, undefined);
   }
 
-  #putOutboxMeta(): void {
+  readonly #putOutboxMeta = (): void => {
     const row = this.#writer.start();
     row.count(this.#outbox.lastSeq);
     row.count(this.#outbox.rows);
     row.count(this.#outbox.bytes);
     this.#store.put("meta", this.#outboxMeta, row.finish());
-  }
+  };
 
   #decode(bytes: Buffer, hashed: boolean): [Key, Entry] {
     const row = new RowReader(bytes);

@@ -76,18 +76,19 @@ function writeSibling(
   sites: SiteIds,
 ): void {
   const { author, dot, at, kind, hash, expiresAt, maxIdleMs, offsetMs, value } = sibling;
+  const late = at - dotMs(dot);
   row.count(sites.idOf(author));
   row.byte(
     (kind === "put" ? PUT : 0) |
       (dot === seen ? DOT_AS_SEEN : 0) |
-      (at === dotMs(dot) ? AT_IN_DOT : 0) |
+      (late === 0 ? AT_IN_DOT : 0) |
       (expiresAt === 0 ? 0 : EXPIRES) |
       (maxIdleMs === 0 ? 0 : IDLES) |
       (offsetMs === 0 ? 0 : OFFSET) |
       (value ? VALUE : 0),
   );
   if (dot !== seen) row.uint64(dot);
-  if (at !== dotMs(dot)) row.whole(at - dotMs(dot));
+  if (late !== 0) row.whole(late);
   if (kind === "put") row.bytes(hashBytes(hash));
   if (expiresAt !== 0) row.whole(expiresAt - at);
   if (maxIdleMs !== 0) row.count(maxIdleMs);
@@ -146,6 +147,6 @@ function readSite(row: RowReader, sites: SiteIds): SiteName {
 
 function hashBytes(hash: string): Buffer {
   const bytes = Buffer.from(hash, "hex");
-  assert(bytes.length === HASH_BYTES, `a value hash is ${JSON.stringify(hash)}`);
+  assert(bytes.length === HASH_BYTES, () => `a value hash is ${JSON.stringify(hash)}`);
   return bytes;
 }

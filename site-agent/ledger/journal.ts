@@ -61,7 +61,7 @@ export class Journal {
   /**
    * Reads what is in `directory` and not yet in the tables, which contain the records up to sequence `contained`.
    *
-   * @throws IS2021 written by a newer release.
+   * @throws IS2021 written in another format.
    */
   constructor(
     directory: string,
@@ -224,7 +224,7 @@ function isBegun(bytes: Buffer, path: string): boolean {
   const format = bytes.readUInt32BE(MAGIC.length);
   if (format <= JOURNAL_FORMAT) return true;
   throw new IsthmusError(
-    ErrorCode.LedgerNewer,
+    ErrorCode.LedgerFormat,
     `the ledger's journal ${path} has format ${format}, this release reads up to ${JOURNAL_FORMAT}`,
     { hint: "Run the release that wrote it, or start from an empty directory." },
   );

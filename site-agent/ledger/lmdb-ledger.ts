@@ -13,8 +13,9 @@ import { StagedStore, type StoreOptions } from "./staged-store.ts";
  * The layout of the ledger's files.
  *
  * Changelog: 1 (2026-11-21) the first. 2 (2026-11-21) a journal before LMDB; rows as before.
+ * 3 (2026-11-21) outbox rows are packed as in a batch.
  */
-export const LEDGER_FORMAT = 2;
+export const LEDGER_FORMAT = 3;
 
 /** Facts keep Maps, Sets, bigints and plain objects as they are. */
 const packr = new Packr({
@@ -37,6 +38,8 @@ export class LmdbLedger implements Ledger {
   readonly #sites: NameIds;
   readonly #cacheIds: NameIds;
   readonly #caches = new Map<CacheName, CacheLedger>();
+  /** Facts that are a number or a bigint, as staged: some change with each mutation, and are packed once a commit. */
+  readonly #numbers = new Map<string, number | bigint>();
 
   private constructor(owned: Owned, store: StagedStore) {
     this.#owned = owned;
@@ -48,7 +51,7 @@ export class LmdbLedger implements Ledger {
   /**
    * Opens the ledger of `site` in `directory`, or makes it. `pid` is told to a process that finds it open.
    *
-   * @throws IS2020 open in another process, IS2021 written by a newer release, IS2022 another site's.
+   * @throws IS2020 open in another process, IS2021 written in another format, IS2022 another site's.
    */
   static async open(
     directory: string,
@@ -85,16 +88,33 @@ export class LmdbLedger implements Ledger {
   }
 
   fact(name: string): unknown {
+    const number = this.#numbers.get(name);
+    if (number !== undefined) return number;
     const row = this.#store.get("facts", factKey(name));
     return row && (packr.unpack(row) as unknown);
   }
 
   setFact(name: string, value: unknown): void {
+    if (typeof value === "number" || typeof value === "bigint") {
+      assert(name !== "", "a fact has a name");
+      this.#store.atCommit(this.#stageNumbers);
+      this.#numbers.set(name, value);
+      return;
+    }
+    this.#numbers.delete(name);
     const row = value === undefined ? undefined : Buffer.from(packr.pack(value));
     this.#store.put("facts", factKey(name), row);
   }
 
+  readonly #stageNumbers = (): void => {
+    for (const [name, value] of this.#numbers) {
+      this.#store.put("facts", factKey(name), Buffer.from(packr.pack(value)));
+    }
+    this.#numbers.clear();
+  };
+
   *facts(prefix: string): Generator<[string, unknown]> {
+    this.#stageNumbers();
     const from = Buffer.from(prefix, "utf8").toString("latin1");
     const keys = new Set<string>();
     const first = from === "" ? "\x00" : from;
@@ -131,10 +151,10 @@ function factKey(name: string): string {
 
 async function checkOrigin(store: StagedStore, directory: string, site: SiteName): Promise<void> {
   const format = store.get("meta", "format")?.readUInt32BE() ?? 0;
-  if (format > LEDGER_FORMAT) {
+  if (format !== 0 && format !== LEDGER_FORMAT) {
     throw new IsthmusError(
-      ErrorCode.LedgerNewer,
-      `the ledger in ${directory} has format ${format}, this release reads up to ${LEDGER_FORMAT}`,
+      ErrorCode.LedgerFormat,
+      `the ledger in ${directory} has format ${format}, this release reads ${LEDGER_FORMAT}`,
       { hint: "Run the release that wrote it, or start from an empty directory." },
     );
   }

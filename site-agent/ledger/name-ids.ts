@@ -1,8 +1,9 @@
+import type { SiteIndexes } from "../../topology/mutation/mutation-codec.ts";
 import type { SiteIds } from "./entry-row.ts";
 import type { StagedStore } from "./staged-store.ts";
 
 /** Names as small numbers for as long as the ledger lives; a new name is staged with the first row that uses it. */
-export class NameIds implements SiteIds {
+export class NameIds implements SiteIds, SiteIndexes {
   readonly #store: StagedStore;
   readonly #prefix: string;
   readonly #names: string[] = [];
@@ -17,6 +18,15 @@ export class NameIds implements SiteIds {
       if (row === undefined) break;
       this.#know(row.toString("utf8"));
     }
+  }
+
+  /** By id. Grows at its end. */
+  get names(): readonly string[] {
+    return this.#names;
+  }
+
+  indexOf(name: string): number {
+    return this.idOf(name);
   }
 
   idOf(name: string): number {

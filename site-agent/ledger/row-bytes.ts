@@ -23,7 +23,7 @@ export class RowWriter {
 
   /** A whole number >= 0, seven bits a byte, the lowest first. */
   count(value: number): void {
-    assert(Number.isSafeInteger(value) && value >= 0, `a row's count is ${value}`);
+    assert(Number.isSafeInteger(value) && value >= 0, () => `a row's count is ${value}`);
     this.#room(8);
     let rest = value;
     while (rest >= 128) {

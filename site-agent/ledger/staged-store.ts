@@ -68,6 +68,8 @@ export class StagedStore {
   readonly #tables: LmdbTables;
   readonly #journal: Journal;
   #staged = new Generation();
+  /** What still stages its last word before the commit. */
+  readonly #atCommit = new Set<() => void>();
   #committed = deferred();
   #isCommitting = false;
   #waiting: Generation;
@@ -77,7 +79,7 @@ export class StagedStore {
   #isUrgent = false;
   #broken: IsthmusError | undefined;
 
-  /** Opens or makes the files in directory `path`. @throws IS2021 written by a newer release. */
+  /** Opens or makes the files in directory `path`. @throws IS2021 written in another format. */
   constructor(path: string, options: StoreOptions = {}) {
     mkdirSync(path, { recursive: true });
     this.#path = path;
@@ -123,6 +125,17 @@ export class StagedStore {
   put(table: Table, key: string, row: Buffer | undefined): void {
     if (this.#broken) throw this.#broken;
     this.#staged.set(table, key, row);
+    this.#scheduleCommit();
+  }
+
+  /** Runs `stage` once before what is staged now is committed, however often it is asked for: a row that changes often. */
+  atCommit(stage: () => void): void {
+    if (this.#broken) throw this.#broken;
+    this.#atCommit.add(stage);
+    this.#scheduleCommit();
+  }
+
+  #scheduleCommit(): void {
     if (this.#isCommitting) return;
     this.#isCommitting = true;
     this.#afterTurn(() => this.#commitStaged());
@@ -168,6 +181,8 @@ export class StagedStore {
 
   #commitStaged(): void {
     if (!this.#isCommitting) return;
+    for (const stage of this.#atCommit) stage();
+    this.#atCommit.clear();
     if (this.#mustWait()) {
       // The checkpoint calls again.
       this.#startCheckpoint(true);
@@ -265,6 +280,7 @@ export class StagedStore {
     );
     this.#committed.reject(this.#broken);
     this.#staged = new Generation();
+    this.#atCommit.clear();
     this.#committed = deferred();
     this.#isCommitting = false;
     return this.#broken;

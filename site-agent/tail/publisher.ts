@@ -1,9 +1,9 @@
 import { backOffMs } from "../../topology/back-off.ts";
 import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
 import { BATCH_BYTES_MAX, BATCH_ROWS_MAX, RETRY_MS_MAX } from "../../topology/limits.ts";
-import { type BatchHeader, decodeBatch, encodeBatch } from "../../topology/mutation/batch.ts";
+import { type BatchHeader, decodeBatch, joinBatch } from "../../topology/mutation/batch.ts";
 import { type CacheName, logSubject, type SiteName } from "../../topology/names.ts";
-import type { CacheLedger, Clock, Random, SiteLog } from "../../topology/ports.ts";
+import type { CacheLedger, Clock, OutboxRows, Random, SiteLog } from "../../topology/ports.ts";
 import type { CacheStats } from "../cache-stats.ts";
 import type { LogHead } from "./log-head.ts";
 
@@ -76,7 +76,7 @@ export class Publisher {
     while (!signal.aborted) {
       this.#kicked = false;
       const batch = this.#parts.rows.outbox(this.#frozen, BATCH_ROWS_MAX, BATCH_BYTES_MAX);
-      const last = batch.at(-1);
+      const last = batch.rows.at(-1);
       if (last === undefined) {
         if (!this.#kicked) await this.#sleep(signal);
         continue;
@@ -108,7 +108,7 @@ export class Publisher {
     });
   }
 
-  async #send(batch: ReturnType<CacheLedger["outbox"]>, signal: AbortSignal): Promise<void> {
+  async #send(batch: OutboxRows, signal: AbortSignal): Promise<void> {
     const { rows, stats, head, clock, random, onPublished } = this.#parts;
     let frozen: Frozen | undefined;
     for (let attempt = 0; !signal.aborted; attempt++) {
@@ -123,10 +123,10 @@ export class Publisher {
         this.#counter = frozen.counter;
         rows.acknowledge(this.#frozen);
         stats.publishedBatches += 1;
-        stats.publishedMutations += batch.length;
+        stats.publishedMutations += batch.rows.length;
         stats.publishedBytes += frozen.payload.length;
         const bytes = frozen.payload.length;
-        onPublished({ seq: ack.seq, mutations: batch.length, bytes, at: clock.now() });
+        onPublished({ seq: ack.seq, mutations: batch.rows.length, bytes, at: clock.now() });
         return;
       } catch (error) {
         if (signal.aborted) return;
@@ -156,7 +156,7 @@ export class Publisher {
   }
 
   /** Encodes a batch once for this incarnation; its counter goes on from the subject's last batch in the log. */
-  async #freeze(batch: ReturnType<CacheLedger["outbox"]>): Promise<Frozen> {
+  async #freeze(batch: OutboxRows): Promise<Frozen> {
     const { site, cache, head, log, header, processId } = this.#parts;
     const incarnation = head.incarnation;
     if (this.#counterOf !== incarnation) {
@@ -167,9 +167,11 @@ export class Publisher {
     }
     const counter = this.#counter + 1;
     this.#batches += 1;
-    const payload = encodeBatch(
-      { origin: site, cache, incarnation, counter, ...header() },
-      batch.map((row) => row.record),
+    const parts = { origin: site, cache, incarnation, counter, ...header() };
+    const payload = joinBatch(
+      parts,
+      batch.sites,
+      batch.rows.map(({ packed }) => packed),
     );
     const msgId = `${processId}/${cache}/${incarnation}/${this.#batches}`;
     return { payload, msgId, counter, incarnation };

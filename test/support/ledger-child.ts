@@ -6,6 +6,7 @@
 import { IsthmusError } from "../../topology/errors.ts";
 import { makeDot } from "../../topology/version/dot.ts";
 import { LmdbLedger } from "../../site-agent/ledger/lmdb-ledger.ts";
+import { outboxOf } from "./outbox.ts";
 
 const [directory = "", task = "", bytes = "300"] = process.argv.slice(2);
 const say = (line: string) => process.stdout.write(`${line}\n`);
@@ -44,7 +45,7 @@ async function refusal(action: () => Promise<void> | void): Promise<string> {
 }
 
 if (task === "count") {
-  const rows = cache.outbox(0, 1_000_000, 1e12);
+  const rows = outboxOf(cache, 0, 1_000_000, 1e12);
   const entries = cache.page(undefined, 1_000_000).length;
   const whole = rows.every(({ record }, i) => record.key === `key ${i + 1}`);
   say(JSON.stringify({ written: ledger.fact("written") ?? 0, rows: rows.length, entries, whole }));

@@ -40,7 +40,7 @@ export class Writer {
 
   /** An unsigned number of at most 53 bits, seven bits a byte, lowest first. */
   vInt(value: number): void {
-    assert(Number.isSafeInteger(value) && value >= 0, `vInt of ${value}`);
+    assert(Number.isSafeInteger(value) && value >= 0, () => `vInt of ${value}`);
     let rest = value;
     while (rest >= 0x80) {
       this.u8((rest % 0x80) | 0x80);

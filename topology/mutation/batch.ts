@@ -3,8 +3,8 @@ import type { CacheName, SiteName } from "../names.ts";
 import type { Mutation } from "./mutation.ts";
 import type { Mode } from "../policy/mode.ts";
 import { FieldReader, malformed } from "./field-reader.ts";
-import { mutationFields, mutationOf, siteNames, SiteTable } from "./mutation-codec.ts";
-import { packPlain, unpackPlain } from "./plain-msgpack.ts";
+import { mutationOf, packMutation, siteNames, SiteTable } from "./mutation-codec.ts";
+import { arrayHeader, packPlain, unpackPlain } from "./plain-msgpack.ts";
 import { WIRE_VERSION } from "./wire-version.ts";
 
 const MODES = ["sync", "async", "invalidate"] as const satisfies readonly Mode[];
@@ -54,19 +54,37 @@ const TERM_BEGIN = 1;
 
 /** A batch as it goes to the log; equal arguments make equal bytes. */
 export function encodeBatch(header: BatchHeader, mutations: readonly Mutation[]): Buffer {
-  const sites = new SiteTable();
+  const sites = new SiteTable([...header.offsets.keys()]);
+  const rows = mutations.map((mutation) => packMutation(mutation, sites));
+  return joinBatch(header, sites.names, rows);
+}
+
+/** A batch of mutations that are packed already, with the table of sites that they refer to. */
+export function joinBatch(
+  header: BatchHeader,
+  siteNamesOfRows: readonly SiteName[],
+  rows: readonly Uint8Array[],
+): Buffer {
+  const sites = new SiteTable(siteNamesOfRows);
   const offsets = [...header.offsets].flatMap(([site, ms]) => [sites.indexOf(site), ms]);
-  const rows = mutations.map((mutation) => mutationFields(mutation, sites));
   const { origin, cache, epoch, term, incarnation, counter } = header;
   const { policyHash, mode, mediaType, held } = header;
-  return packPlain([
+  const parts = [
     WIRE_VERSION,
     BATCH,
     [origin, cache, epoch, term, incarnation, counter, policyHash, mode, offsets, mediaType, held],
     sites.names,
-    rows,
+  ];
+  return Buffer.concat([
+    FIXARRAY_OF_5,
+    ...parts.map((part) => packPlain(part)),
+    arrayHeader(rows.length),
+    ...rows,
   ]);
 }
+
+/** What a batch begins with: an array of version, kind, header, sites, mutations. */
+const FIXARRAY_OF_5 = Buffer.from([0x95]);
 
 /** A term begin as it goes to the log. */
 export function encodeTermBegin(record: Omit<TermBegin, "kind">): Buffer {

@@ -7,10 +7,20 @@ import { packPlain, type Plain, unpackPlain } from "./plain-msgpack.ts";
 
 const HASH_BYTES = 16;
 
-/** The sites that contexts and offsets name, each once: they refer to it by index. */
-export class SiteTable {
+/** Where a site is in the table that contexts and offsets refer to; a site that is not in there is added. */
+export interface SiteIndexes {
+  indexOf(site: SiteName): number;
+}
+
+/** A table of sites, each once. */
+export class SiteTable implements SiteIndexes {
   readonly names: SiteName[] = [];
   readonly #indexes = new Map<SiteName, number>();
+
+  /** Begins with `names`. */
+  constructor(names: readonly SiteName[] = []) {
+    for (const name of names) this.indexOf(name);
+  }
 
   indexOf(site: SiteName): number {
     const known = this.#indexes.get(site);
@@ -20,19 +30,28 @@ export class SiteTable {
   }
 }
 
-/** A mutation's fields in the order of the schema; a remove ends after `at`. */
-export function mutationFields(mutation: Mutation, sites: SiteTable): Plain {
+/** A mutation as a batch has it, fields in the order of the schema; a remove ends after `at`. */
+export function packMutation(mutation: Mutation, sites: SiteIndexes): Buffer {
+  return packPlain(mutationFields(mutation, sites));
+}
+
+/** The inverse of {@link packMutation}; the value is a view of `bytes`. @throws IS3021 */
+export function unpackMutation(bytes: Uint8Array, sites: readonly SiteName[]): Mutation {
+  return mutationOf(unpackPlain(bytes), sites);
+}
+
+function mutationFields(mutation: Mutation, sites: SiteIndexes): Plain {
   const { key, kind, dot, context, at, hash, expiresAt, maxIdleMs, value } = mutation;
   const seen: Plain[] = [];
   for (const [site, seenDot] of context) seen.push(sites.indexOf(site), seenDot);
   const fields = [Buffer.from(key, "latin1"), dot, seen, at - dotMs(dot)];
   if (kind === "remove") return fields;
   const hashBytes = Buffer.from(hash, "hex");
-  assert(hashBytes.length === HASH_BYTES, `a put's hash is ${JSON.stringify(hash)}`);
+  assert(hashBytes.length === HASH_BYTES, () => `a put's hash is ${JSON.stringify(hash)}`);
   return [...fields, hashBytes, expiresAt === 0 ? null : expiresAt - at, maxIdleMs, value ?? null];
 }
 
-/** The inverse of {@link mutationFields}. @throws IS3021 */
+/** A mutation of a batch that was unpacked whole. @throws IS3021 */
 export function mutationOf(fields: Plain | undefined, sites: readonly SiteName[]): Mutation {
   const row = new FieldReader("a mutation", fields);
   const key = Buffer.from(row.bytes("key")).toString("latin1");
@@ -59,20 +78,6 @@ export function mutationOf(fields: Plain | undefined, sites: readonly SiteName[]
     maxIdleMs,
     ...(value && { value }),
   };
-}
-
-/** One mutation alone, with its own table of sites: a row of the outbox. Not for the wire: it carries no version. */
-export function encodeMutation(mutation: Mutation): Buffer {
-  const sites = new SiteTable();
-  const fields = mutationFields(mutation, sites);
-  return packPlain([sites.names, fields]);
-}
-
-/** The inverse of {@link encodeMutation}; the value is a view of `bytes`. @throws IS3021 */
-export function decodeMutation(bytes: Uint8Array): Mutation {
-  const row = new FieldReader("an outbox row", unpackPlain(bytes));
-  const sites = siteNames(row);
-  return mutationOf(row.array("mutation"), sites);
 }
 
 /** The table of sites as `row` has it next. @throws IS3021 */

@@ -17,6 +17,15 @@ export function packPlain(value: Plain): Buffer {
   return Buffer.from(packr.pack(value));
 }
 
+/** The header of an array of `length` elements; their bytes follow it. */
+export function arrayHeader(length: number): Buffer {
+  if (length < 16) return Buffer.from([0x90 | length]);
+  const isShort = length < 2 ** 16;
+  const header = Buffer.alloc(isShort ? 3 : 5, isShort ? 0xdc : 0xdd);
+  header.writeUIntBE(length, 1, header.length - 1);
+  return header;
+}
+
 /**
  * One msgpack value that fills `bytes` exactly; bin values are views of `bytes`. Returns undefined for anything else, having
  * allocated nothing: what the bytes claim is checked against their length first.

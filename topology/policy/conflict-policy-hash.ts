@@ -15,6 +15,6 @@ function identity(policy: ConflictPolicy, moduleContent: Uint8Array | undefined)
   if (typeof policy === "string") return policy;
   if ("preferSite" in policy) return `prefer-site ${policy.preferSite.join(" ")}`;
   if (!isModulePath(policy.merge)) return `merge ${policy.merge}`;
-  assert(moduleContent !== undefined, `no content given for merge module ${policy.merge}`);
+  assert(moduleContent !== undefined, () => `no content given for merge module ${policy.merge}`);
   return `merge module ${createHash("sha256").update(moduleContent).digest("hex")}`;
 }

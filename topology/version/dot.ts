@@ -7,8 +7,11 @@ const COUNTER_BITS = 16n;
 
 /** A dot of `ms` (since the epoch, 48 bits) and `counter` (16 bits). */
 export function makeDot(ms: number, counter: number): Dot {
-  assert(Number.isInteger(ms) && ms >= 0 && ms < 2 ** 48, `a dot's ms is ${ms}`);
-  assert(Number.isInteger(counter) && counter >= 0 && counter < 2 ** 16, `counter ${counter}`);
+  assert(Number.isInteger(ms) && ms >= 0 && ms < 2 ** 48, () => `a dot's ms is ${ms}`);
+  assert(
+    Number.isInteger(counter) && counter >= 0 && counter < 2 ** 16,
+    () => `counter ${counter}`,
+  );
   return (BigInt(ms) << COUNTER_BITS) | BigInt(counter);
 }
 

@@ -29,12 +29,12 @@ export function localWrite(
   floor: Context,
   write: LocalWrite,
 ): Versions {
-  const { site: author, ...rest } = write;
+  const { site: author, dot, at, kind, hash, expiresAt, maxIdleMs } = write;
   const context = seen(entry, floor);
-  assert(!covers(context, author, write.dot), `local dot ${write.dot} was seen before`);
+  assert(!covers(context, author, write.dot), () => `local dot ${write.dot} was seen before`);
   return {
     context: withDot(context, author, write.dot),
-    siblings: [{ author, ...rest, offsetMs: 0 }],
+    siblings: [{ author, dot, at, kind, hash, expiresAt, maxIdleMs, offsetMs: 0 }],
   };
 }
 
@@ -47,21 +47,21 @@ export function joinVersion(
   floor: Context,
   arrival: Arrival,
 ): { versions: Versions | undefined; changed: boolean } {
-  const { context: writerSaw, ...sibling } = arrival;
+  const { author, dot } = arrival;
   const context = seen(entry, floor);
-  if (covers(context, sibling.author, sibling.dot)) {
+  if (covers(context, author, dot)) {
     return {
       versions: entry && { context: entry.context, siblings: entry.siblings },
       changed: false,
     };
   }
   // The writer's own earlier version is superseded even if an author that lost its ledger did not list it.
-  const superseding = withDot(writerSaw, sibling.author, sibling.dot);
+  const superseding = withDot(arrival.context, author, dot);
   const survivors = (entry?.siblings ?? []).filter((s) => !covers(superseding, s.author, s.dot));
   return {
     versions: {
       context: joinContexts(context, superseding),
-      siblings: inAuthorOrder([...survivors, sibling]),
+      siblings: inAuthorOrder([...survivors, siblingOf(arrival)]),
     },
     changed: true,
   };
@@ -113,6 +113,13 @@ function oneOf(mine: Sibling, theirs: Sibling): Sibling {
   if (mine.hash !== theirs.hash) return mine.hash > theirs.hash ? mine : theirs;
   if (mine.value !== undefined || theirs.value === undefined) return mine;
   return { ...mine, value: theirs.value };
+}
+
+/** The sibling that an arrival makes. Named field by field: this is run for each mutation, and a rest costs five times as much. */
+function siblingOf(arrival: Arrival): Sibling {
+  const { author, dot, at, kind, hash, expiresAt, maxIdleMs, offsetMs, value } = arrival;
+  const sibling = { author, dot, at, kind, hash, expiresAt, maxIdleMs, offsetMs };
+  return value === undefined ? sibling : { ...sibling, value };
 }
 
 /** One order whatever the arrival, so that equal versions are equal byte for byte in rows and digests. */

@@ -88,11 +88,11 @@ function needsMerge(siblings: readonly Sibling[]): boolean {
 
 function merged(puts: readonly Sibling[], name: string, merges: MergeRegistry): MergedValue {
   const merge = merges.get(name);
-  assert(merge, `merge ${JSON.stringify(name)} is not registered`);
+  assert(merge, () => `merge ${JSON.stringify(name)} is not registered`);
   const of = [...puts].sort((x, y) => compare(x.author, y.author) || compare(x.dot, y.dot));
   const { value, expiry } = merge(
     of.map(({ value: bytes, author: site, dot, expiresAt, maxIdleMs }) => {
-      assert(bytes, `merge ${JSON.stringify(name)} without the value of ${site}'s version`);
+      assert(bytes, () => `merge ${JSON.stringify(name)} without the value of ${site}'s version`);
       return { value: bytes, site, dot, expiry: { expiresAt, maxIdleMs } };
     }),
   );

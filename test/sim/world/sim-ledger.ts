@@ -1,6 +1,6 @@
-import type { CacheLedger, Ledger } from "../../../topology/ports.ts";
+import type { CacheLedger, Ledger, OutboxRows } from "../../../topology/ports.ts";
 import type { Mutation } from "../../../topology/mutation/mutation.ts";
-import { encodeMutation } from "../../../topology/mutation/mutation-codec.ts";
+import { packMutation, SiteTable } from "../../../topology/mutation/mutation-codec.ts";
 import type { CacheName } from "../../../topology/names.ts";
 import type { Entry, Key } from "../../../topology/version/entry.ts";
 import type { SimProcess } from "./sim-process.ts";
@@ -189,6 +189,7 @@ class SimCacheLedger implements CacheLedger {
   readonly #entries: string;
   readonly #outbox: string;
   readonly #last: string;
+  readonly #sites = new SiteTable();
 
   constructor(ledger: SimLedger, cache: CacheName) {
     this.#ledger = ledger;
@@ -222,17 +223,13 @@ class SimCacheLedger implements CacheLedger {
     if (replaces !== undefined) this.#drop(replaces);
     const seq = ((this.#ledger.read(this.#last) as number | undefined) ?? 0) + 1;
     this.#ledger.stage(this.#last, seq);
-    const row: OutboxRow = { record, bytes: encodeMutation(record).length };
+    const row: OutboxRow = { record, bytes: packMutation(record, this.#sites).length };
     this.#ledger.stage(this.#key(seq), row);
     return seq;
   }
 
-  outbox(
-    after: number,
-    maxRows: number,
-    maxBytes: number,
-  ): Array<{ seq: number; record: Mutation; bytes: number }> {
-    const rows: Array<{ seq: number; record: Mutation; bytes: number }> = [];
+  outbox(after: number, maxRows: number, maxBytes: number): OutboxRows {
+    const rows: Array<OutboxRows["rows"][number]> = [];
     let total = 0;
     for (const [key, row] of this.#ledger.all(this.#outbox, false)) {
       const seq = this.#seq(key);
@@ -240,9 +237,9 @@ class SimCacheLedger implements CacheLedger {
       const { record, bytes } = row as OutboxRow;
       if (rows.length >= maxRows || (rows.length > 0 && total + bytes > maxBytes)) break;
       total += bytes;
-      rows.push({ seq, record, bytes });
+      rows.push({ seq, packed: packMutation(record, this.#sites) });
     }
-    return rows;
+    return { sites: this.#sites.names, rows };
   }
 
   acknowledge(seq: number): void {

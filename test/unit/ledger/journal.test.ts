@@ -165,7 +165,7 @@ describe("a journal", () => {
     writeFileSync(path, bytes);
     const error = failure(() => opened(0));
     expect([error?.code, error?.message]).toEqual([
-      ErrorCode.LedgerNewer,
+      ErrorCode.LedgerFormat,
       expect.stringMatching(/format 9.*up to 1/),
     ]);
     expect(readFileSync(path)).toEqual(bytes);

@@ -1,6 +1,7 @@
 import { expect, it } from "vitest";
 import type { Ledger } from "../../../topology/ports.ts";
 import { entry, mutation } from "../../support/ledger-rows.ts";
+import { outboxOf } from "../../support/outbox.ts";
 
 /** One ledger under the contract, and what a test does to its process. */
 export interface UnderContract {
@@ -33,12 +34,7 @@ export function ledgerContract(open: () => Promise<UnderContract>): void {
     const { ledger } = await before.crashed();
     expect(ledger.cache("carts").get("a")).toEqual(entry(1));
     expect(ledger.fact("f")).toEqual(new Map([["x", 2n]]));
-    expect(
-      ledger
-        .cache("carts")
-        .outbox(0, 9, 9999)
-        .map((row) => row.seq),
-    ).toEqual([seq]);
+    expect(outboxOf(ledger.cache("carts"), 0, 9, 9999).map((row) => row.seq)).toEqual([seq]);
   });
 
   it("keeps of one synchronous run all or nothing", async () => {
@@ -57,10 +53,10 @@ export function ledgerContract(open: () => Promise<UnderContract>): void {
     const { ledger, settled } = await open();
     const cache = ledger.cache("carts");
     cache.enqueue(mutation(1));
-    expect(cache.outbox(0, 9, 9999)).toEqual([]);
+    expect(outboxOf(cache, 0, 9, 9999)).toEqual([]);
     expect(cache.outboxSize().rows).toBe(1);
     await settled(ledger.commit());
-    expect(cache.outbox(0, 9, 9999)).toHaveLength(1);
+    expect(outboxOf(cache, 0, 9, 9999)).toHaveLength(1);
   });
 
   it("drops a row that is replaced, and the rows up to one that is acknowledged", async () => {
@@ -69,13 +65,13 @@ export function ledgerContract(open: () => Promise<UnderContract>): void {
     const [one, two] = [cache.enqueue(mutation(1)), cache.enqueue(mutation(2))];
     await settled(ledger.commit());
     const three = cache.enqueue(mutation(3), one);
-    expect(cache.outbox(0, 9, 9999).map((row) => row.seq)).toEqual([two]);
+    expect(outboxOf(cache, 0, 9, 9999).map((row) => row.seq)).toEqual([two]);
     expect(cache.outboxSize().rows).toBe(2);
     await settled(ledger.commit());
-    expect(cache.outbox(0, 9, 9999).map((row) => row.seq)).toEqual([two, three]);
-    expect(cache.outbox(two, 9, 9999).map((row) => row.seq)).toEqual([three]);
+    expect(outboxOf(cache, 0, 9, 9999).map((row) => row.seq)).toEqual([two, three]);
+    expect(outboxOf(cache, two, 9, 9999).map((row) => row.seq)).toEqual([three]);
     cache.acknowledge(two);
-    expect(cache.outbox(0, 9, 9999).map((row) => row.seq)).toEqual([three]);
+    expect(outboxOf(cache, 0, 9, 9999).map((row) => row.seq)).toEqual([three]);
   });
 
   it("never uses a sequence of the outbox twice", async () => {

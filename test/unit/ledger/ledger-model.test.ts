@@ -7,6 +7,7 @@ import { describe, expect, it } from "vitest";
 import { LmdbLedger } from "../../../site-agent/ledger/lmdb-ledger.ts";
 import { Gate } from "../../support/gate.ts";
 import { entry, mutation } from "../../support/ledger-rows.ts";
+import { outboxOf } from "../../support/outbox.ts";
 
 // Goal: whatever layer a row is in, all reads say what plain maps say, and a crash takes what was not committed and nothing
 // else. Method: random runs of changes, commits, checkpoints, restarts and crashes beside a model; a gate holds LMDB's
@@ -231,12 +232,14 @@ class Pair {
     const shown = KEYS.filter((key) => committed.entries.has(key) && live.entries.has(key));
     expect(seen).toEqual(shown.map((key) => [key, live.entries.get(key)]));
     const rows = [...committed.outbox].filter(([seq]) => live.outbox.has(seq));
-    expect(cache.outbox(0, 1e6, 1e9).map(({ seq, record }) => [seq, record.at - 1000])).toEqual(
+    expect(outboxOf(cache, 0, 1e6, 1e9).map(({ seq, record }) => [seq, record.at - 1000])).toEqual(
       rows,
     );
     const middle = rows[Math.floor(rows.length / 2)]?.[0] ?? 0;
     const beyond = rows.filter(([seq]) => seq > middle).slice(0, 2);
-    expect(cache.outbox(middle, 2, 1e9).map(({ seq }) => seq)).toEqual(beyond.map(([seq]) => seq));
+    expect(outboxOf(cache, middle, 2, 1e9).map(({ seq }) => seq)).toEqual(
+      beyond.map(([seq]) => seq),
+    );
     const [oldest] = live.outbox.values();
     expect(cache.outboxSize()).toMatchObject({
       rows: live.outbox.size,

@@ -14,6 +14,7 @@ import type { Arrival } from "../../../topology/version/join.ts";
 import { hashOf, ScriptedCache } from "../../support/scripted-cache.ts";
 import { VirtualMachine } from "../../support/virtual-machine.ts";
 import { unionMerge } from "../version/sites-model.ts";
+import { outboxOf } from "../../support/outbox.ts";
 
 /** A version of another site: `at` is the ms of its dot, and 1 is the oldest. */
 export function arrival(
@@ -138,7 +139,7 @@ export class ApplierBench {
 
   /** What was published, oldest first: value, or `-` for a remove. */
   get published(): string[] {
-    return this.rows.outbox(0, 100, 1_000_000).map(({ record }) => {
+    return outboxOf(this.rows, 0, 100, 1_000_000).map(({ record }) => {
       return record.value === undefined ? "-" : Buffer.from(record.value).toString();
     });
   }

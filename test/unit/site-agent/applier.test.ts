@@ -4,6 +4,7 @@ import { APPLY_RACES_MAX } from "../../../topology/limits.ts";
 import { covers } from "../../../topology/version/context.ts";
 import { EPOCH_MS } from "../../sim/world/sim-process.ts";
 import { ApplierBench, arrival } from "./applier-bench.ts";
+import { outboxOf } from "../../support/outbox.ts";
 
 const LATER = EPOCH_MS + 60_000;
 
@@ -84,7 +85,7 @@ describe("a compare-and-set that lost to a local write", () => {
     };
     await lon.apply(arrival("nyc", LATER, "b", { context: new Map() }));
     expect(lon.published).toEqual(["local"]);
-    const [record] = lon.rows.outbox(0, 1, 1_000);
+    const [record] = outboxOf(lon.rows, 0, 1, 1_000);
     expect(covers(record?.record.context ?? new Map(), "nyc", arrival("nyc", 1, "").dot)).toBe(
       true,
     );
@@ -162,7 +163,7 @@ describe("a write without an answer", () => {
     };
     await lon.apply(arrival("nyc", LATER, "b"));
     expect(lon.stats.capturedPuts).toBe(2);
-    const context = lon.rows.outbox(0, 9, 9_999).at(-1)?.record.context ?? new Map();
+    const context = outboxOf(lon.rows, 0, 9, 9_999).at(-1)?.record.context ?? new Map();
     expect(covers(context, "nyc", arrival("nyc", LATER, "").dot)).toBe(false);
   });
 

@@ -7,6 +7,7 @@ import type { Context, Entry } from "../../../topology/version/entry.ts";
 import { EPOCH_MS } from "../../sim/world/sim-process.ts";
 import { hashOf, ScriptedCache } from "../../support/scripted-cache.ts";
 import { VirtualMachine } from "../../support/virtual-machine.ts";
+import { outboxOf } from "../../support/outbox.ts";
 
 const FLOOR: Context = new Map([["lon", makeDot(5, 0)]]);
 
@@ -40,7 +41,7 @@ function bench(options: { withoutValues?: boolean } = {}) {
   };
   const outbox = async () => {
     await machine.settle(machine.ledger.commit());
-    return rows.outbox(0, 100, 1_000_000).map(({ record }) => record);
+    return outboxOf(rows, 0, 100, 1_000_000).map(({ record }) => record);
   };
   return { machine, rows, stats, cache, changes, seen, put, outbox };
 }
