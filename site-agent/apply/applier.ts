@@ -27,7 +27,7 @@ import type { DotReserve } from "../dot-reserve.ts";
 import type { KeyLocks } from "../key-locks.ts";
 import type { PastStates } from "../past-states.ts";
 import type { LocalChanges } from "../local-changes.ts";
-import type { DirtyKeys, Mark } from "../tail/dirty-keys.ts";
+import { type DirtyKeys, expiredHash, type Mark } from "../tail/dirty-keys.ts";
 import { endOf, isKnownCopy, sameExpiry } from "../tail/judge.ts";
 import type { UnknownWrites } from "./unknown-writes.ts";
 import {
@@ -376,10 +376,13 @@ export class Applier {
   ): Promise<Written> {
     const { stats, changes, rows, hash, ledger, dirty, listener, dots, past } = this.#parts;
     const found = state === undefined ? "" : hash(state.value);
-    const isOurs = this.#parts.unknownWrites.explain(key, state, found) !== undefined;
+    const gone = found || expiredHash(dirty.peek(key));
+    const made = this.#parts.unknownWrites.explain(key, state, gone);
+    const isOurs = made !== undefined;
     if (isOurs) stats.intentsMatched += 1;
     if (state === undefined) {
-      if (isOurs && intent?.write === "remove") return { end: "done", token: undefined };
+      if (made?.wanted === undefined && isOurs && intent?.write === "remove")
+        return { end: "done", token: undefined };
       if (isOurs) rows.put(key, this.adopted(entry, undefined, ""));
       else await this.#foundMissing(key, entry);
       return AGAIN;

@@ -1,4 +1,8 @@
-import { UNKNOWN_WRITE_MS, UNKNOWN_WRITES_MAX } from "../../topology/limits.ts";
+import {
+  CACHE_OPERATION_TIMEOUT_MS,
+  UNKNOWN_WRITE_MS,
+  UNKNOWN_WRITES_MAX,
+} from "../../topology/limits.ts";
 import type { CacheState, Clock } from "../../topology/ports.ts";
 import { covers } from "../../topology/version/context.ts";
 import type { Context, Key, ValueHash } from "../../topology/version/entry.ts";
@@ -67,7 +71,8 @@ export class UnknownWrites {
   }
 
   /**
-   * Which of these writes made what was found (undefined: the key is missing), if one did. Those that it shows to be over are
+   * Which of these writes made what was found (undefined: the key is missing; `hash`: of what expired there, else ""), if
+   * one did. Those that it shows to be over are
    * forgotten: one on a token that is gone can never be done; one on a missing key can be, whenever it is missing again, and
    * so can one on an entry without a token (0), whenever such an entry is there.
    */
@@ -76,10 +81,8 @@ export class UnknownWrites {
     if (all === undefined) return undefined;
     const now = this.#clock.monotonic();
     const writes = all.filter((write) => write.until > now);
-    const made = writes.find(({ wanted }) =>
-      state === undefined
-        ? wanted === undefined
-        : wanted !== undefined && wanted.hash === hash && sameExpiry(state, wanted),
+    const made = writes.find((write) =>
+      state === undefined ? wouldEnd(write, hash) : wouldMake(write, state, hash, now),
     );
     const mayComeBack = new Set<bigint | "missing" | undefined>(["missing", 0n, state?.token]);
     const open = writes.filter((write) => write !== made && mayComeBack.has(write.expected));
@@ -87,6 +90,26 @@ export class UnknownWrites {
     else this.#writes.delete(key);
     return made;
   }
+}
+
+/** Its remove, or the end by itself of what it put. */
+const wouldEnd = ({ wanted }: UnknownWrite, expired: ValueHash): boolean =>
+  wanted === undefined
+    ? expired === ""
+    : expired === wanted.hash && (wanted.expiresAt > 0 || wanted.maxIdleMs > 0);
+
+/** A lifespan travels as a relative time: it runs from when the write was done, which is up to now. */
+function wouldMake(
+  { wanted, until }: UnknownWrite,
+  state: CacheState,
+  hash: ValueHash,
+  now: number,
+): boolean {
+  if (wanted?.hash !== hash) return false;
+  const lateMsMax = now - (until - UNKNOWN_WRITE_MS) + CACHE_OPERATION_TIMEOUT_MS;
+  const lateMs = Math.min(Math.max(0, state.expiresAt - wanted.expiresAt), lateMsMax);
+  const expiresAt = wanted.expiresAt === 0 ? 0 : wanted.expiresAt + lateMs;
+  return sameExpiry(state, { expiresAt, maxIdleMs: wanted.maxIdleMs });
 }
 
 /** Whether the version that a write brings was joined already: then it was done too late, and may have to be undone. */

@@ -14,7 +14,7 @@ import type { KeyLocks } from "../key-locks.ts";
 import type { UnknownWrite, UnknownWrites } from "../apply/unknown-writes.ts";
 import type { PastStates } from "../past-states.ts";
 import type { LocalChanges } from "../local-changes.ts";
-import type { DirtyKeys, Mark } from "./dirty-keys.ts";
+import { type DirtyKeys, expiredHash, type Mark } from "./dirty-keys.ts";
 import { isEchoEvent, judge, type Verdict } from "./judge.ts";
 
 /** What {@link Capture} needs of its site. */
@@ -102,8 +102,7 @@ export class Capture {
     const { dirty, rows, stats, onGap } = this.#parts;
     stats.events += 1;
     // An expiry brings the token and the value that are gone: they say nothing about what is there now.
-    const event =
-      reported.cause === "expired" ? { ...reported, token: undefined, hash: undefined } : reported;
+    const event = reported.cause === "expired" ? { ...reported, token: undefined } : reported;
     const { key } = event;
     if (event.token !== undefined && !event.retried) {
       this.#parts.unknownWrites.overtaken(key, event.token);
@@ -200,7 +199,7 @@ export class Capture {
     const [verdict, read] = await this.#read(key, mark, entry);
     const isChange = verdict.is === "put" || verdict.is === "remove";
     const write = isChange
-      ? this.#parts.unknownWrites.explain(key, read.state, read.hash)
+      ? this.#parts.unknownWrites.explain(key, read.state, read.hash || expiredHash(mark))
       : undefined;
     if (write !== undefined) {
       stats.intentsMatched += 1;

@@ -6,6 +6,7 @@ export interface Mark {
   readonly cause: "created" | "modified" | "removed" | "expired" | "scan";
   /** Token of the newest event; undefined for removed and for a scan. */
   readonly token: bigint | undefined;
+  /** Of an expiry: of what is gone. */
   readonly hash: ValueHash | undefined;
   /** Events that this mark stands for: only a mark of one event can be an echo by itself. */
   readonly events: number;
@@ -16,6 +17,10 @@ export interface Mark {
   /** How often this key was read for the mark without an answer that fits. */
   readonly attempts: number;
 }
+
+/** Hash of what an expiry took away; "": something else did, or it was not told. */
+export const expiredHash = (mark: Mark | undefined): ValueHash =>
+  mark?.cause === "expired" ? (mark.hash ?? "") : "";
 
 /**
  * The keys that may differ from the ledger, each once, in the order of their first mark. Bounded: a mark beyond the bound
