@@ -2,7 +2,15 @@ import { RECOVERED_STATES_MAX } from "../../topology/limits.ts";
 import type { ConflictPolicy } from "../../topology/policy/conflict.ts";
 import type { CacheLedger } from "../../topology/ports.ts";
 import { EMPTY_CONTEXT } from "../../topology/version/context.ts";
-import type { Context, Entry, Key, ValueHash, Versions } from "../../topology/version/entry.ts";
+import type {
+  Context,
+  Entry,
+  Held,
+  Key,
+  Sibling,
+  ValueHash,
+  Versions,
+} from "../../topology/version/entry.ts";
 import { type Arrival, joinVersion } from "../../topology/version/join.ts";
 import { shown, valuesNeeded, type MergeRegistry } from "../../topology/version/show.ts";
 
@@ -22,25 +30,42 @@ export function knownHashes(
   for (const [key, arrivals] of window) {
     const entry = rows.get(key);
     const hashes = new Set<ValueHash>();
-    for (const version of [...(entry?.siblings ?? []), ...arrivals]) hashes.add(version.hash);
+    for (const { kind, hash: version } of [...(entry?.siblings ?? []), ...arrivals]) {
+      if (kind === "put") hashes.add(version);
+    }
     let states = 0;
     for (const versions of statesBetween(entry, logsOf(arrivals))) {
       states += 1;
-      const siblings = versions?.siblings ?? [];
-      const inputs = valuesNeeded(siblings, policy);
-      // A merge whose inputs are not all at hand was not computed before either.
-      if (inputs.length > 0 && inputs.every((s) => s.value !== undefined)) {
-        const shows = shown(siblings, policy, merges);
-        if (shows?.kind === "merged") hashes.add(hash(shows.value));
-      }
-      if (states >= RECOVERED_STATES_MAX) break;
+      // What an apply removed a client cannot have removed: only what may really have shown counts.
+      const shows = shownHash(versions?.siblings ?? [], entry?.held, policy, merges, hash);
+      for (const each of shows) hashes.add(each);
+      if (states < RECOVERED_STATES_MAX) continue;
+      hashes.add("");
+      break;
     }
-    // What had expired, or whose bytes were elsewhere, left no copy either.
-    const mayBeGone = (entry?.siblings.length ?? 0) > 1 || arrivals.some((a) => a.expiresAt > 0);
-    if (mayBeGone) hashes.add("");
     known.set(key, hashes);
   }
   return known;
+}
+
+/** What the cache held of a key, by hash, once an apply had brought it to what `siblings` show; "": no copy. */
+function shownHash(
+  siblings: readonly Sibling[],
+  held: Held | undefined,
+  policy: ConflictPolicy,
+  merges: MergeRegistry,
+  hash: (value: Uint8Array) => ValueHash,
+): readonly ValueHash[] {
+  const needed = valuesNeeded(siblings, policy).filter((s) => s.value === undefined);
+  // A merge whose inputs are not all at hand was not computed before either: until they come there is no copy. One that the
+  // cache alone holds is committed before it is overwritten.
+  if (needed.length > 0) return needed.every((s) => s.hash === held?.hash) ? [] : [""];
+  const shows = shown(siblings, policy, merges);
+  if (shows === undefined || shows.kind === "remove") return [""];
+  const mayHaveExpired = shows.expiresAt > 0 ? [""] : [];
+  if (shows.kind === "merged") return [hash(shows.value), ...mayHaveExpired];
+  const isElsewhere = shows.value === undefined && shows.hash !== held?.hash;
+  return isElsewhere ? [""] : [shows.hash, ...mayHaveExpired];
 }
 
 /** Each author's versions, in the order of its log. */

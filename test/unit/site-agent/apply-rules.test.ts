@@ -3,7 +3,11 @@ import { describe, expect, it } from "vitest";
 import { planWrite, withKeptValues, withValue } from "../../../site-agent/apply/plan.ts";
 import { knownHashes, rebuilt, rejoined } from "../../../site-agent/apply/recovery.ts";
 import { UnknownWrites } from "../../../site-agent/apply/unknown-writes.ts";
-import { UNKNOWN_WRITE_MS, UNKNOWN_WRITES_MAX } from "../../../topology/limits.ts";
+import {
+  CACHE_OPERATION_TIMEOUT_MS,
+  UNKNOWN_WRITE_MS,
+  UNKNOWN_WRITES_MAX,
+} from "../../../topology/limits.ts";
 import type { CacheLedger, CacheState } from "../../../topology/ports.ts";
 import type { Entry, Held } from "../../../topology/version/entry.ts";
 import { ManualClock } from "../../support/manual-clock.ts";
@@ -135,6 +139,31 @@ describe("cache writes without an answer", () => {
     expect(writes.explain("k", state(10n), "h")).toMatchObject({ expected: "missing" });
   });
 
+  it("explain a lifespan that began as late as the write may have been done, and none that began later (I4)", () => {
+    const [expiresAt, lateMs] = [NOW, 4_000];
+    const isOurs = (ms: number, end = expiresAt) => {
+      const { clock, writes } = make();
+      writes.add("k", "missing", { ...wanted, expiresAt: end });
+      clock.advance(lateMs);
+      return writes.explain("k", { ...state(2n), expiresAt: expiresAt + ms }, "h") !== undefined;
+    };
+    expect([0, lateMs].map((ms) => isOurs(ms))).toEqual([true, true]);
+    const tooLate = lateMs + CACHE_OPERATION_TIMEOUT_MS + 2_000;
+    expect([-2_000, tooLate].map((ms) => isOurs(ms))).toEqual([false, false]);
+    expect(isOurs(0, 0)).toBe(false);
+  });
+
+  it("explain the end of what they put, if that could end by itself (I4)", () => {
+    const { writes } = make();
+    writes.add("k", 1n, { ...wanted, expiresAt: NOW });
+    expect(writes.explain("k", undefined, "x")).toBeUndefined();
+    writes.add("k", "missing", { ...wanted, expiresAt: NOW });
+    expect(writes.explain("k", undefined, "")).toBeUndefined();
+    expect(writes.explain("k", undefined, "h")).toMatchObject({ expected: "missing" });
+    writes.add("k", "missing", wanted);
+    expect(writes.explain("k", undefined, "h")).toBeUndefined();
+  });
+
   it("are forgotten after their time, and beyond their bound the oldest first (I12)", () => {
     const { clock, writes } = make();
     writes.add("k", "missing", wanted);
@@ -166,6 +195,25 @@ describe("after an unclean end", () => {
     );
     expect(["a", "b", "c", "ab", "bc"].filter((value) => !isKnown(value))).toEqual([]);
     expect(["", "x", "abc"].filter(isKnown)).toEqual([]);
+  });
+
+  it("a missing key is known only if what arrived may have left none: else a client may have removed it (I3)", () => {
+    const put = arrival("nyc", 2, "a");
+    const bare = ({ value: _gone, ...version }: typeof put) => version;
+    const isGoneKnown = (...window: ReturnType<typeof arrival>[]) => {
+      const held = { ...HELD, hash: hashOf("h") };
+      const siblings = [bare(arrival("lon", 3, "h")), arrival("par", 1, undefined)];
+      const entry = { ...row("live", held), siblings };
+      const logs = new Map([["k", window]]);
+      return knownHashes(logs, rows(entry), "last-writer-wins", new Map(), hashOf)
+        .get("k")
+        ?.has("");
+    };
+    expect(isGoneKnown(put)).toBe(false);
+    expect(isGoneKnown(arrival("nyc", 2, undefined))).toBe(false);
+    expect(isGoneKnown(arrival("nyc", 4, undefined), put)).toBe(true);
+    expect(isGoneKnown(arrival("nyc", 4, "b", { expiresAt: NOW }))).toBe(true);
+    expect(isGoneKnown(bare(arrival("nyc", 4, "b")))).toBe(true);
   });
 
   it("so are the merges of all that one log may have been ahead of another by", () => {
