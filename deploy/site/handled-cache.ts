@@ -2,7 +2,9 @@ import { PEER_SILENT_MS } from "../../topology/limits.ts";
 import { type CacheName, logSubject, type SiteName } from "../../topology/names.ts";
 import { type CachePolicy, localName, targetsOf } from "../../topology/policy/cache-policy.ts";
 import type { Inbound } from "../../gateway/receive/inbound.ts";
-import { Receiver } from "../../gateway/receive/receiver.ts";
+import { AppliedTimes } from "../../gateway/receive/applied-times.ts";
+import { DeadLetterRetry } from "../../gateway/receive/dead-letter-retry.ts";
+import { Receiver, type ReceiverParts } from "../../gateway/receive/receiver.ts";
 import { AbsentFetcher } from "../../gateway/resync/fetch-absent.ts";
 import { IdleAsker } from "../../gateway/resync/idle.ts";
 import type { AppliedPosition } from "../../gateway/status/applied-exchange.ts";
@@ -30,6 +32,9 @@ export class HandledCache {
   readonly idleAsker: IdleAsker | undefined;
   readonly tombstones: TombstoneRounds | undefined;
   readonly receivers: Receiver[] = [];
+  /** Per origin. */
+  readonly retries = new Map<SiteName, DeadLetterRetry>();
+  readonly appliedTimes = new Map<SiteName, AppliedTimes>();
   /** Per target of this site's own changes. */
   readonly unconfirmed: ReadonlyMap<SiteName, Unconfirmed>;
   /** Facts of the ledger too, so that a restart does not forget them (I7). */
@@ -105,7 +110,8 @@ export class HandledCache {
     const isTarget = targetsOf(config, policy, origin).includes(site);
     const mirror = ports.mirrors.get(origin);
     if (mirror === undefined) throw new Error(`isthmus bug: no mirror for ${origin}`);
-    const receiver = new Receiver({
+    const times = new AppliedTimes();
+    const parts: ReceiverParts = {
       site,
       origin,
       cache: this.name,
@@ -127,7 +133,10 @@ export class HandledCache {
       clock: ports.clock,
       random: ports.random,
       logger: ports.logger.child({ origin, cache: this.name }),
-      onApplied: (urgent) => this.#site.onApplied(origin, urgent),
+      onApplied: (urgent) => {
+        times.moved(receiver.appliedSeq, ports.clock.now());
+        this.#site.onApplied(origin, urgent);
+      },
       onGap: (reason) => this.openPeerGap(origin, reason),
       onDeadLetter: (letter) => {
         journal.addDeadLetter(letter);
@@ -136,7 +145,10 @@ export class HandledCache {
           "dead letter: a mutation cannot be applied and was set aside",
         );
       },
-    });
+    };
+    const receiver = new Receiver(parts);
+    this.retries.set(origin, new DeadLetterRetry(parts));
+    this.appliedTimes.set(origin, times);
     this.receivers.push(receiver);
     return receiver;
   }

@@ -17,6 +17,7 @@ import { NatsSiteLog } from "../../gateway/link/site-log.ts";
 import { EmbeddedServer } from "../../site-agent/connector/embedded/embedded-server.ts";
 import { natsSettings } from "../nats/settings.ts";
 import { HttpServer } from "../http/http-server.ts";
+import { OperatorVerbs } from "../operator/operator-verbs.ts";
 import { readStatus, type StatusSource } from "../status/read-status.ts";
 import { serveStatus } from "../status/status-exchange.ts";
 import type { ProcessState } from "../status/site-status.ts";
@@ -167,6 +168,7 @@ export class SiteProcess implements StatusSource {
     const keeping = mirrors.map((mirror) => mirror.run(ending.signal));
     const running = site.run(ending.signal);
     const endStatus = serveStatus(site.ports.bus, site.name, () => readStatus(this));
+    const endVerbs = new OperatorVerbs(site).serve();
     const renewing = lease.run(leaseEnding.signal);
     const asked = new Promise<void>((resolve) => {
       if (signal.aborted) resolve();
@@ -185,6 +187,7 @@ export class SiteProcess implements StatusSource {
       ending.abort();
       leaseEnding.abort();
       endStatus();
+      endVerbs();
       await Promise.allSettled([running, renewing, ...keeping]);
     }
     await renewing;

@@ -152,6 +152,11 @@ export class Receiver {
     return this.#tracker.applied();
   }
 
+  /** The contiguous prefix alone. */
+  get appliedSeq(): number {
+    return this.#tracker.seq;
+  }
+
   /** Reads and applies until the signal aborts or the mirror is replaced underneath. @throws MirrorReplaced */
   async run(mirrorCreated: string, signal: AbortSignal): Promise<void> {
     const { mirror, positions, origin, cache } = this.#parts;

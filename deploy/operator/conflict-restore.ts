@@ -4,7 +4,7 @@ import type { CacheName, SiteName } from "../../topology/names.ts";
 import type { CacheState, Clock, Ledger, Logger } from "../../topology/ports.ts";
 import type { Entry } from "../../topology/version/entry.ts";
 import { ClientWrite, type ClientWritten, type OperatedCache } from "./client-write.ts";
-import { type ConflictRow, type ConflictVersion, type Journal, MERGED } from "./journal.ts";
+import { type ConflictRow, type ConflictVersion, type Journal, MERGED } from "../site/journal.ts";
 
 /** What {@link ConflictRestore} needs of its site. */
 export interface RestoreParts {
