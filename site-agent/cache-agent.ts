@@ -14,6 +14,7 @@ import type { Context, Dot, Entry, Key, ValueHash } from "../topology/version/en
 import type { Arrival } from "../topology/version/join.ts";
 import { valueHash } from "../topology/version/value-hash.ts";
 import { Applier } from "./apply/applier.ts";
+import { Intents } from "./apply/intents.ts";
 import { UnknownWrites, wasJoined } from "./apply/unknown-writes.ts";
 import { knownHashes, rebuilt, rejoined } from "./apply/recovery.ts";
 import type { CacheAgentParts } from "./cache-agent-parts.ts";
@@ -68,6 +69,7 @@ export class CacheAgent implements CacheHands {
   readonly #invalidate: boolean;
   readonly #unknownWrites: UnknownWrites;
   readonly #past: PastStates;
+  readonly #intents: Intents;
   #info: CacheInfo | undefined;
   /** Rises with each registration, restarts included; -1 while no listener is registered. */
   #listener = -1;
@@ -94,6 +96,7 @@ export class CacheAgent implements CacheHands {
     this.#gap = { reason: "not scanned since the start", since: this.#lastAlive() };
     this.#unknownWrites = new UnknownWrites(parts.clock);
     this.#past = new PastStates(parts.clock);
+    this.#intents = new Intents(parts.ledger, parts.cache);
     this.publisher = this.#makePublisher();
     this.#changes = this.#makeChanges();
     this.#capture = this.#makeCapture();
@@ -111,7 +114,10 @@ export class CacheAgent implements CacheHands {
       policy: parts.policy.conflict,
       merges: parts.merges,
     });
-    this.#offers = new Offers(this.rows, connector, this.floor, (v) => this.#hash(v));
+    this.#offers = new Offers(this.rows, connector, this.floor, {
+      hash: (value) => this.#hash(value),
+      withoutValues: this.#invalidate,
+    });
   }
 
   get state(): CacheState {
@@ -176,7 +182,11 @@ export class CacheAgent implements CacheHands {
   }
 
   offer(keys: readonly Key[]): Promise<readonly PeerEntry[]> {
-    return this.#offers.of(keys);
+    return this.#offers.of(keys, false);
+  }
+
+  tell(keys: readonly Key[]): Promise<readonly PeerEntry[]> {
+    return this.#offers.of(keys, true);
   }
 
   lastUses(keys: readonly Key[]): Promise<readonly LastUse[]> {
@@ -230,6 +240,14 @@ export class CacheAgent implements CacheHands {
       { published: published.size, arrived: arrivals.size },
       "recovered what the last run may have published and applied",
     );
+  }
+
+  /** To be called before `recover`. */
+  async recoverIntents(): Promise<void> {
+    const { connector, ledger } = this.#parts;
+    const { rows, stats } = this;
+    stats.intentsMatched += await this.#intents.recover(rows, connector, (v) => this.#hash(v));
+    await ledger.commit();
   }
 
   /**
@@ -571,6 +589,7 @@ export class CacheAgent implements CacheHands {
       ...this.#idling,
       expirySlackMs: maxClockSkewMs + 2_000,
       unknownWrites: this.#unknownWrites,
+      intents: this.#intents,
       past: this.#past,
       listener: () => this.#listener,
       onConflict: this.#parts.onConflict,

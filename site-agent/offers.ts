@@ -8,34 +8,40 @@ export class Offers {
   readonly #connector: CacheConnector;
   readonly #floor: () => Context;
   readonly #hash: (value: Uint8Array) => ValueHash;
+  readonly #withoutValues: boolean;
 
   constructor(
     rows: CacheLedger,
     connector: CacheConnector,
     floor: () => Context,
-    hash: (value: Uint8Array) => ValueHash,
+    options: { hash: (value: Uint8Array) => ValueHash; withoutValues: boolean },
   ) {
     this.#rows = rows;
     this.#connector = connector;
     this.#floor = floor;
-    this.#hash = hash;
+    this.#hash = options.hash;
+    this.#withoutValues = options.withoutValues;
   }
 
-  /** One entry per key that this site can speak for, in any order: not for one whose value is not settled right now. */
-  async of(keys: readonly Key[]): Promise<readonly PeerEntry[]> {
-    const offers = await Promise.all(keys.map((key) => this.#one(key)));
+  /**
+   * One entry per key that this site can speak for, in any order: not for one whose value is not settled right now.
+   *
+   * @param copyless also for keys without a copy here: their versions alone
+   */
+  async of(keys: readonly Key[], copyless: boolean): Promise<readonly PeerEntry[]> {
+    const offers = await Promise.all(keys.map((key) => this.#one(key, copyless)));
     return offers.filter((offer) => offer !== undefined);
   }
 
-  async #one(key: Key): Promise<PeerEntry | undefined> {
+  async #one(key: Key, copyless: boolean): Promise<PeerEntry | undefined> {
     const entry = this.#rows.get(key);
     const floor = this.#floor();
     if (entry === undefined) return { key, versions: undefined, floor };
     // A site without a copy cannot vouch for the value, and a peer that asks wants the value.
-    if (entry.presence === "absent") return undefined;
+    if (entry.presence === "absent" && !copyless) return undefined;
     const versions = { context: entry.context, siblings: entry.siblings };
     const held = entry.held;
-    if (held === undefined) return { key, versions, floor };
+    if (held === undefined || this.#withoutValues) return { key, versions, floor };
     const state = await this.#connector.read(key);
     if (state === undefined || this.#hash(state.value) !== held.hash) return undefined;
     if (held.token !== undefined && held.token !== state.token) return undefined;

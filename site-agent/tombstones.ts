@@ -1,7 +1,7 @@
 import type { ConflictPolicy } from "../topology/policy/conflict.ts";
 import type { CacheName } from "../topology/names.ts";
 import type { CacheLedger, Clock, Ledger } from "../topology/ports.ts";
-import { EMPTY_CONTEXT } from "../topology/version/context.ts";
+import { coversAll, EMPTY_CONTEXT } from "../topology/version/context.ts";
 import type { Context } from "../topology/version/entry.ts";
 import { shown, type MergeRegistry } from "../topology/version/show.ts";
 import { dropsInRound, type TombstoneRound } from "../topology/version/tombstone.ts";
@@ -61,7 +61,9 @@ export class Tombstones {
         const entry = rows.get(key);
         if (entry?.presence !== "tombstone") return;
         const shows = shown(entry.siblings, policy, merges);
-        if (dropsInRound(round, entry.siblings, shows, expiredBefore)) {
+        // A resync may have seen beyond the round: what the floor does not say is not to be forgotten.
+        const isSaid = coversAll(floor, entry.context);
+        if (isSaid && dropsInRound(round, entry.siblings, shows, expiredBefore)) {
           rows.delete(key);
           dropped += 1;
         } else left += 1;

@@ -71,8 +71,11 @@ export interface CacheLedger {
   put(key: Key, entry: Entry): void;
   /** Staged. */
   delete(key: Key): void;
-  /** At most `limit` entries in key order, from after `after`. Sees committed rows at least. */
-  page(after: Key | undefined, limit: number): Array<[Key, Entry]>;
+  /**
+   * At most `limit` entries in key order, from after `after`, none beyond `upTo`. Sees committed rows at least. The order is
+   * the same in every ledger.
+   */
+  page(after: Key | undefined, limit: number, upTo?: Key): Array<[Key, Entry]>;
   /**
    * Appends to the cache's outbox (staged), dropping row `replaces` if given; returns the row's sequence, rising, never
    * reused.
@@ -318,6 +321,8 @@ export interface CacheHands {
   merge(entry: PeerEntry): Promise<ApplyOutcome>;
   /** What this site would send of these keys: values only where the cache still holds what the ledger says. */
   offer(keys: readonly Key[]): Promise<readonly PeerEntry[]>;
+  /** As `offer`, but also of keys without a copy here: their versions alone. Left out: those whose value is not settled. */
+  tell(keys: readonly Key[]): Promise<readonly PeerEntry[]>;
   /** When clients of this site last used these keys, in their order. Uses none of them itself. Rejects as `apply` does. */
   lastUses(keys: readonly Key[]): Promise<readonly LastUse[]>;
 }

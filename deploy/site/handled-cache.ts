@@ -167,6 +167,7 @@ export class HandledCache {
   async #recover(agent: CacheAgent): Promise<void> {
     await this.#readEarlierEnd();
     const site = this.#site;
+    await agent.recoverIntents();
     if (site.isLedgerLost) await rebuildFromLogs(site, this, agent);
     else await recoverUncommitted(site, this, agent);
   }

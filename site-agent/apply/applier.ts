@@ -19,6 +19,8 @@ import type {
   ValueHash,
   Versions,
 } from "../../topology/version/entry.ts";
+import { mergedEntry, sameSiblings } from "../../topology/version/compare.ts";
+import { equalContexts } from "../../topology/version/context.ts";
 import { type Arrival, joinVersion, mergeVersions } from "../../topology/version/join.ts";
 import { shown, type MergeRegistry, type Shown } from "../../topology/version/show.ts";
 import { valuesNeeded, valuesToKeep } from "../../topology/version/show.ts";
@@ -29,6 +31,7 @@ import type { PastStates } from "../past-states.ts";
 import type { LocalChanges } from "../local-changes.ts";
 import { type DirtyKeys, expiredHash, type Mark } from "../tail/dirty-keys.ts";
 import { endOf, isKnownCopy, sameExpiry } from "../tail/judge.ts";
+import type { Intents } from "./intents.ts";
 import type { UnknownWrites } from "./unknown-writes.ts";
 import {
   planWrite,
@@ -61,6 +64,7 @@ export interface ApplierParts {
   readonly onIdle: (key: Key) => void;
   readonly expirySlackMs: number;
   readonly unknownWrites: UnknownWrites;
+  readonly intents: Intents;
   readonly past: PastStates;
   readonly listener: () => number;
   /** A key got concurrent versions: once per set of siblings. */
@@ -146,18 +150,24 @@ export class Applier {
 
   /** Merges a peer's whole entry of one key (resync, absent keys); resolves once the result is committed. */
   merge(key: Key, peer: PeerEntry): Promise<ApplyOutcome> {
-    return this.#bring(key, (entry) => {
-      const merged = mergeVersions(entry, this.#parts.floor(), peer.versions, peer.floor);
-      return { versions: merged.versions, changed: !sameSiblings(entry, merged.versions) };
-    });
+    const merge: Join = (entry) => {
+      const floor = this.#parts.floor();
+      const versions =
+        entry === undefined
+          ? mergeVersions(undefined, floor, peer.versions, peer.floor).versions
+          : mergedEntry(entry, floor, peer.versions, peer.floor);
+      return { versions, changed: !sameVersions(entry, versions) };
+    };
+    return this.#bring(key, merge, "no log");
   }
 
   /** Makes the cache hold what shows of a key that it holds something else of by a write of ours. */
   settle(key: Key): Promise<ApplyOutcome> {
-    return this.#bring(key, (entry) => ({ versions: entry, changed: false, isStray: true }));
+    const stay: Join = (entry) => ({ versions: entry, changed: false, isStray: true });
+    return this.#bring(key, stay, "no log");
   }
 
-  #bring(key: Key, join: Join): Promise<ApplyOutcome> {
+  #bring(key: Key, join: Join, toldBy: "a log" | "no log" = "a log"): Promise<ApplyOutcome> {
     const { locks, rows, stats } = this.#parts;
     return locks.run(key, async () => {
       for (let race = 0; race < APPLY_RACES_MAX; race++) {
@@ -168,7 +178,7 @@ export class Applier {
           stats.appliedCovered += 1;
           return "covered";
         }
-        const outcome = await this.#attempt(key, entry, versions, changed);
+        const outcome = await this.#attempt(key, entry, versions, { changed, toldBy });
         if (outcome !== undefined) return outcome;
         if (this.#recovered !== undefined && this.#left.has(key)) return "kept";
       }
@@ -185,9 +195,9 @@ export class Applier {
     key: Key,
     entry: Entry | undefined,
     joined: Versions,
-    changed: boolean,
+    { changed, toldBy }: { changed: boolean; toldBy: "a log" | "no log" },
   ): Promise<ApplyOutcome | undefined> {
-    const { stats, clock, hash, invalidate, rows, ledger } = this.#parts;
+    const { stats, clock, hash, invalidate, rows, ledger, intents } = this.#parts;
     const resolved =
       joined.siblings.length > 1 ? await this.#resolve(key, entry, joined) : resolvedAlone(joined);
     if (resolved === undefined) return undefined;
@@ -206,7 +216,9 @@ export class Applier {
       rows.put(key, { ...entry, siblings });
       await ledger.commit();
     }
+    if (toldBy === "no log" && plan.write !== "none") await intents.store(key, versions, plan);
     const written = await this.#write(key, entry, plan);
+    intents.clear(key);
     if (written.end === "again") return undefined;
     rows.put(key, this.#rowAfter(entry, versions, plan, written.token));
     if (plan.write !== "none") this.#parts.past.replaced(key, entry?.held);
@@ -475,11 +487,9 @@ function isOutcomeUnknown(error: unknown): boolean {
   );
 }
 
-function sameSiblings(a: Versions | undefined, b: Versions | undefined): boolean {
+function sameVersions(a: Versions | undefined, b: Versions | undefined): boolean {
   if (a === undefined || b === undefined) return a === b;
-  if (a.siblings.length !== b.siblings.length || a.context.size !== b.context.size) return false;
-  for (const [site, dot] of b.context) if (a.context.get(site) !== dot) return false;
-  return a.siblings.every((s, i) => isSameVersion(s, b.siblings[i]));
+  return sameSiblings(a.siblings, b.siblings) && equalContexts(a.context, b.context);
 }
 
 function isSameVersion(a: Sibling, b: Sibling | undefined): boolean {

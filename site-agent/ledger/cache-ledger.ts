@@ -62,11 +62,13 @@ export class LmdbCacheLedger implements CacheLedger {
     this.#store.put("entries", entryKey(this.#prefix, key), undefined);
   }
 
-  page(after: Key | undefined, limit: number): Array<[Key, Entry]> {
-    const from = after === undefined ? this.#prefix : nextKey(entryKey(this.#prefix, after));
+  page(after: Key | undefined, limit: number, upTo?: Key): Array<[Key, Entry]> {
+    const prefix = this.#prefix;
+    const from = after === undefined ? prefix : nextKey(entryKey(prefix, after));
+    const to = upTo === undefined ? afterPrefix(prefix) : nextKey(entryKey(prefix, upTo));
     const page: Array<[Key, Entry]> = [];
-    if (limit < 1) return page;
-    const rows = this.#store.committed("entries", from, afterPrefix(this.#prefix));
+    if (limit < 1 || from >= to) return page;
+    const rows = this.#store.committed("entries", from, to);
     for (const [rowKey, committed] of rows) {
       const staged = this.#store.staged("entries", rowKey);
       const row = staged === "none" ? committed : staged;

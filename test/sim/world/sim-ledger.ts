@@ -210,11 +210,13 @@ class SimCacheLedger implements CacheLedger {
     this.#ledger.stage(this.#entries + key, undefined);
   }
 
-  page(after: Key | undefined, limit: number): Array<[Key, Entry]> {
+  page(after: Key | undefined, limit: number, upTo?: Key): Array<[Key, Entry]> {
     const rows = this.#ledger.all(this.#entries, false) as Array<[string, Entry]>;
     const from = after === undefined ? undefined : this.#entries + after;
+    const to = upTo === undefined ? undefined : this.#entries + upTo;
     return rows
       .filter(([key]) => from === undefined || key > from)
+      .filter(([key]) => to === undefined || key <= to)
       .slice(0, Math.max(0, limit))
       .map(([key, entry]) => [key.slice(this.#entries.length), entry]);
   }

@@ -94,6 +94,9 @@ export function ledgerContract(open: () => Promise<UnderContract>): void {
     const first = cache.page(undefined, 2).map(([key]) => key);
     expect(first).toEqual(["a", "a\x00"]);
     expect(cache.page("a\x00", 9).map(([key]) => key)).toEqual(["c", "\xff"]);
+    expect(cache.page("a", 9, "c").map(([key]) => key)).toEqual(["a\x00", "c"]);
+    expect(cache.page(undefined, 9, "a0").map(([key]) => key)).toEqual(["a", "a\x00"]);
+    expect(cache.page("c", 9, "a")).toEqual([]);
   });
 
   it("tells facts by the start of their names, in order, staged ones too", async () => {

@@ -99,6 +99,8 @@ describe("entries", () => {
       [long, entry(1)],
     ]);
     expect(cache.page(long, 10)).toEqual([]);
+    expect(cache.page("a", 10, long)).toHaveLength(2);
+    expect(cache.page("z", 10, "zz")).toEqual([]);
   });
 });
 

@@ -1,4 +1,5 @@
 import { Applier } from "../../../site-agent/apply/applier.ts";
+import { Intents } from "../../../site-agent/apply/intents.ts";
 import { UnknownWrites } from "../../../site-agent/apply/unknown-writes.ts";
 import { CacheStats } from "../../../site-agent/cache-stats.ts";
 import { DotReserve } from "../../../site-agent/dot-reserve.ts";
@@ -92,6 +93,7 @@ export class ApplierBench {
       onIdle: () => undefined,
       expirySlackMs: 2_500,
       unknownWrites: this.unknownWrites,
+      intents: new Intents(ledger, "sessions"),
       past: new PastStates(clock),
       listener: () => 1,
       onConflict: (_key, versions) => this.conflicts.push(versions),

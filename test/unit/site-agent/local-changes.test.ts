@@ -117,12 +117,15 @@ describe("a local change", () => {
 });
 
 describe("what a site offers a peer of its keys", () => {
-  const offer = async (change: (made: ReturnType<typeof bench>, entry: Entry) => void) => {
+  const offer = async (
+    change: (made: ReturnType<typeof bench>, entry: Entry) => void,
+    copyless = false,
+  ) => {
     const made = bench();
     change(made, made.put("a"));
     const { rows, cache, machine } = made;
-    const offers = new Offers(rows, cache, () => FLOOR, hashOf);
-    return machine.settle(offers.of(["k"]));
+    const offers = new Offers(rows, cache, () => FLOOR, { hash: hashOf, withoutValues: false });
+    return machine.settle(offers.of(["k"], copyless));
   };
 
   it("is the version with its value while the cache holds what the ledger says", async () => {
@@ -143,6 +146,14 @@ describe("what a site offers a peer of its keys", () => {
         rows.put("k", { ...row, presence: "absent", held: undefined });
       }),
     ).toEqual([]);
+  });
+
+  it("is for a comparison also the versions alone of a key without a copy", async () => {
+    const [told] = await offer(({ rows }, row) => {
+      rows.put("k", { ...row, presence: "absent", held: undefined });
+    }, true);
+    expect(told?.versions?.siblings).toMatchObject([{ kind: "put", hash: hashOf("a") }]);
+    expect(told?.versions?.siblings[0]?.value).toBeUndefined();
   });
 
   it("is the versions alone of a removed key, and the floor of one it does not know", async () => {
