@@ -3,9 +3,10 @@ import type { Config } from "../../topology/config/config.ts";
 import type { SiteName } from "../../topology/names.ts";
 import { cachesOf, localName, policyOf, targetsOf } from "../../topology/policy/cache-policy.ts";
 import type { CachePolicy } from "../../topology/policy/cache-policy.ts";
-import type { ConflictPolicy } from "../../topology/policy/conflict.ts";
 import { isPattern } from "../../topology/policy/reach.ts";
+import { policyText } from "../operator/key-way.ts";
 import { loadConfig, requiredSite } from "./load-config.ts";
+import { textTable } from "./text-table.ts";
 import { Exit } from "./verb.ts";
 import type { Verb, VerbContext } from "./verb.ts";
 
@@ -29,7 +30,7 @@ export const caches: Verb = {
     }
     const rows = policies.map((policy) => textRow(config, policy, site));
     for (const { match, mode, reason } of patterns) rows.push([match, mode, "", "", "", reason]);
-    context.stdout.write(table([HEADER, ...rows]));
+    context.stdout.write(textTable([HEADER, ...rows]));
     return Exit.Fine;
   },
 };
@@ -69,7 +70,7 @@ function textRow(config: Config, policy: CachePolicy, site: SiteName | undefined
     local === cache ? cache : `${cache} (here ${local})`,
     mode,
     mode === "sync" ? `${formatDuration(timeoutMs)}, then ${onTimeout}` : "",
-    conflictText(conflict),
+    policyText(conflict),
     to === undefined ? "all" : to.join(" "),
     extras(policy) + reason,
   ];
@@ -80,22 +81,4 @@ function extras({ evicts, singleUse, rename }: CachePolicy): string {
   if (evicts) parts.push("evicts");
   if (singleUse !== undefined) parts.push(`single use: ${singleUse}`);
   return parts.length === 0 ? "" : `${parts.join(", ")}; `;
-}
-
-function conflictText(conflict: ConflictPolicy): string {
-  if (typeof conflict === "string") return conflict;
-  if ("merge" in conflict) return `merge ${conflict.merge}`;
-  return `prefer-site ${conflict.preferSite.join(" ")}`;
-}
-
-function table(rows: readonly (readonly string[])[]): string {
-  const widths = HEADER.map((_, column) =>
-    Math.max(...rows.map((row) => row[column]?.length ?? 0)),
-  );
-  const line = (row: readonly string[]): string =>
-    row
-      .map((cell, column) => cell.padEnd(widths[column] ?? 0))
-      .join("  ")
-      .trimEnd();
-  return rows.map((row) => `${line(row)}\n`).join("");
 }

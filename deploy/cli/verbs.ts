@@ -1,11 +1,14 @@
 import { caches } from "./caches.ts";
 import { check } from "./check.ts";
 import { completion } from "./completion.ts";
+import { conflicts } from "./conflicts.ts";
+import { deadLetters } from "./dead-letters.ts";
 import { demo } from "./demo.ts";
 import { lab } from "./lab.ts";
 import { natsConfig } from "./nats-config.ts";
 import { run } from "./run.ts";
 import { status } from "./status.ts";
+import { trace } from "./trace.ts";
 import type { Verb } from "./verb.ts";
 
 /** Every verb of this version, in the order of help. */
@@ -13,6 +16,9 @@ export const verbs: readonly Verb[] = [
   demo,
   run,
   status,
+  conflicts,
+  deadLetters,
+  trace,
   check,
   caches,
   natsConfig,
@@ -32,9 +38,6 @@ export const plannedVerbs: readonly string[] = [
   "policy",
   "resync",
   "verify",
-  "conflicts",
-  "dead-letters",
-  "trace",
   "ready",
   "switchover",
   "failover",

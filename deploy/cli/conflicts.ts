@@ -1,0 +1,132 @@
+import type { Config } from "../../topology/config/config.ts";
+import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
+import { CONTROL_TIMEOUT_MS } from "../../topology/limits.ts";
+import type { Bus } from "../../topology/ports.ts";
+import { askVerb } from "../../gateway/control/operator-channel.ts";
+import type { ConflictView, JournalList, VersionView } from "../operator/journal-lists.ts";
+import { policyText } from "../operator/key-way.ts";
+import type { RestoreAnswer } from "../operator/operator-verbs.ts";
+import {
+  askSites,
+  bytesText,
+  optionText,
+  parseRowId,
+  tellUnanswered,
+  timeText,
+  withSites,
+} from "./ask-sites.ts";
+import { journalFilter, journalOptions, keptLines } from "./journal-options.ts";
+import { textTable } from "./text-table.ts";
+import { Exit } from "./verb.ts";
+import type { Verb, VerbContext } from "./verb.ts";
+
+/** `isthmus conflicts`: the sites' journals of concurrent writes, and what lost put back. */
+export const conflicts: Verb = {
+  name: "conflicts",
+  summary:
+    "keys that were written at two sites at once: what showed, what lost; restore puts it back",
+  args: "[restore ID]",
+  json:
+    '{"conflicts": [{id, cache, key, foundAt, policy, shows, versions: [{author, dot, at, kind, hash, bytes, expiresAt, ' +
+    'maxIdleMs}], lost, restored}], "kept": [{site, rows, rowsMax, bytes, bytesMax, dropped, isCut}], "unanswered": ' +
+    "[{site, reason}]}; restore: {id, outcome, cache, key, version, dot, before}",
+  options: {
+    ...journalOptions,
+    author: { value: "SITE", summary: "restore: whose version, where several lost" },
+    confirm: {
+      value: "SITE",
+      summary: "restore: also over what was written since; the site of the ID",
+    },
+  },
+  run: (context: VerbContext): Promise<Exit> =>
+    withSites(context, async (config, bus) => {
+      const [action, id, ...more] = context.args;
+      if (action === undefined) return list(config, bus, context);
+      if (action === "restore" && id !== undefined && more.length === 0)
+        return restore(config, bus, context, id);
+      throw new IsthmusError(
+        ErrorCode.UsageInvalid,
+        `expected "conflicts" or "conflicts restore ID", got ${JSON.stringify(context.args.join(" "))}`,
+      );
+    }),
+};
+
+async function list(config: Config, bus: Bus, context: VerbContext): Promise<Exit> {
+  const asked = await askSites<JournalList<ConflictView>>(
+    config,
+    bus,
+    "conflicts",
+    journalFilter(context),
+  );
+  const rows = asked.answers.flatMap((a) => a.rows).sort((a, b) => b.foundAt - a.foundAt);
+  if (context.json) {
+    const kept = asked.answers.map(({ site, kept: k, isCut }) => ({ site, ...k, isCut }));
+    const { unanswered } = asked;
+    context.stdout.write(`${JSON.stringify({ conflicts: rows, kept, unanswered }, null, 2)}\n`);
+  } else {
+    if (rows.length > 0) context.stdout.write(textTable([HEADER, ...rows.map(cells)]));
+    for (const line of keptLines(asked.answers, "conflicts")) context.stdout.write(`${line}\n`);
+  }
+  return tellUnanswered(asked.unanswered, context);
+}
+
+const HEADER = ["ID", "FOUND", "CACHE", "KEY", "SHOWS", "LOST"];
+
+function cells({ id, foundAt, cache, key, shows, policy, versions, lost, restored }: ConflictView) {
+  const losers = versions.filter(({ author }) => lost.includes(author));
+  const text = losers.map((v) => `${v.author} ${versionText(v)}`).join(", ");
+  const mark = restored === null ? "" : ` (restored ${restored.author}'s)`;
+  const why = `${shows ?? "nothing"} by ${policyText(policy)}`;
+  return [id, timeText(foundAt), cache, key, why, text + mark];
+}
+
+/** A version's kind, size and time. */
+const versionText = ({ kind, bytes, at }: VersionView): string =>
+  kind === "remove"
+    ? `remove of ${timeText(at)}`
+    : `put of ${bytes === null ? "? B" : bytesText(bytes)} of ${timeText(at)}`;
+
+async function restore(
+  config: Config,
+  bus: Bus,
+  context: VerbContext,
+  text: string,
+): Promise<Exit> {
+  const { site, id } = parseRowId(config, text);
+  const confirm = optionText(context, "confirm");
+  if (confirm !== undefined && confirm !== site)
+    throw new IsthmusError(
+      ErrorCode.UsageInvalid,
+      `--confirm: expected ${site}, where ${text} is restored, got ${JSON.stringify(confirm)}`,
+    );
+  const author = optionText(context, "author") ?? null;
+  const question = { id, author, overChanged: confirm !== undefined };
+  const answer = (await askVerb(
+    bus,
+    site,
+    "restore",
+    question,
+    CONTROL_TIMEOUT_MS,
+  )) as RestoreAnswer;
+  if (context.json) context.stdout.write(`${JSON.stringify({ id: text, ...answer }, null, 2)}\n`);
+  else context.stdout.write(`${restoredText(answer, site)}\n`);
+  return answer.outcome === "changed" ? Exit.No : Exit.Fine;
+}
+
+function restoredText({ outcome, cache, key, version, dot, before }: RestoreAnswer, site: string) {
+  const what = `${version.author}'s ${versionText(version)}`;
+  const found = before === null ? "nothing" : `${bytesText(before.bytes)} (hash ${before.hash})`;
+  switch (outcome) {
+    case "restored":
+      return `restored ${what} to ${cache} ${key}, as a new write of ${site} with dot ${dot ?? "?"}; before: ${found}`;
+    case "written":
+      return `restored ${what} to ${cache} ${key} at ${site}; it is not captured yet: see isthmus status; before: ${found}`;
+    case "already":
+      return `${cache} ${key} holds ${what} already: nothing was done`;
+    case "changed":
+      return (
+        `${cache} ${key} was written since that conflict: nothing was done\n` +
+        `  now: ${found}\n  would become: ${what}, at every site\n  to do it: --confirm ${site}`
+      );
+  }
+}
