@@ -388,7 +388,8 @@ export class CacheAgent implements CacheHands {
     const opened = this.#info?.runs ?? new Map();
     // What is captured from now on is of this run, also if no scan ever ends in it.
     if (before === undefined) ledger.setFact(fact, opened);
-    const parts = { connector, rows: this.rows, capture: this.#capture, clock };
+    const hash = (value: Uint8Array): ValueHash => this.#hash(value);
+    const parts = { connector, rows: this.rows, capture: this.#capture, clock, hash };
     const scan = await scanCache(parts, gap.since, signal);
     if (signal.aborted) return;
     // It may have been restarted since it was opened: what the scan saw is told by the runs behind it.

@@ -53,9 +53,10 @@ export class PastStates {
     return states.some(({ held, until }) => {
       if (until <= now) return false;
       if (state === undefined || held === undefined) return state === held;
+      if (held.hash !== hash) return false;
       // Tokens are random and never come back; where none is known, a re-put of equal bytes just waits for a second.
       if (held.token !== undefined && held.token !== 0n) return held.token === state.token;
-      return held.hash === hash && sameExpiry(held, state);
+      return sameExpiry(held, state);
     });
   }
 

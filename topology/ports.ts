@@ -146,8 +146,8 @@ export interface CacheConnector {
   /** Present state, undefined when the key is missing. */
   read(key: Key): Promise<CacheState | undefined>;
   /**
-   * Writes if the key still has token `expected`, or is missing when `expected` is "missing". Lifespan and max-idle are
-   * relative ms, 0 for never.
+   * Writes if the key still has token `expected`, or is missing when `expected` is "missing". Token 0 may be taken for any
+   * present entry: the caller has just read it. Lifespan and max-idle are relative ms, 0 for never.
    */
   write(
     key: Key,
@@ -155,7 +155,7 @@ export interface CacheConnector {
     value: Uint8Array,
     expiry: { lifespanMs: number; maxIdleMs: number },
   ): Promise<WriteOutcome>;
-  /** Removes if the key still has token `expected`; a missing key is "lost". */
+  /** Removes if the key still has token `expected` (0: as in `write`); a missing key is "lost". */
   remove(key: Key, expected: bigint): Promise<WriteOutcome>;
   /** Resolves once every later change is sure to be reported. The handler must not block. */
   listen(onEvent: (event: CacheEvent) => void): Promise<CacheListener>;

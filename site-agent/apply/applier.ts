@@ -302,7 +302,7 @@ export class Applier {
   #write(key: Key, entry: Entry | undefined, plan: Plan): Promise<Written> {
     const held = entry?.presence === "live" ? entry.held : undefined;
     if (plan.write === "none") return this.#leave(key, entry, held, plan.presence);
-    if (held !== undefined && held.token === undefined) {
+    if (held !== undefined && (held.token === undefined || held.token === 0n)) {
       return this.#readAndSet(key, entry, plan, held);
     }
     return this.#compareAndSet(key, entry, plan, held?.token ?? "missing");
@@ -323,11 +323,13 @@ export class Applier {
     return this.#found(key, entry, state, undefined);
   }
 
-  /** The token of what is held here is not known yet. */
+  /** What is held here has no token, or none that is known yet: there is only what is read right before to compare and set by. */
   async #readAndSet(key: Key, entry: Entry | undefined, plan: Plan, held: Held): Promise<Written> {
     const state = await this.#parts.connector.read(key);
     const hash = state === undefined ? "" : this.#parts.hash(state.value);
-    if (state === undefined || hash !== held.hash || !sameExpiry(state, held)) {
+    const isHeld = state !== undefined && hash === held.hash && sameExpiry(state, held);
+    // One with a token where there was none was written anew, with the same bytes.
+    if (!isHeld || (held.token === 0n && state.token !== 0n)) {
       return this.#found(key, entry, state, undefined);
     }
     return this.#compareAndSet(key, entry, plan, state.token);

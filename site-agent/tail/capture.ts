@@ -137,6 +137,7 @@ export class Capture {
       event.token !== undefined &&
       event.token !== 0n &&
       entry?.held?.token === event.token &&
+      isOfHash(entry.held, event.hash) &&
       entry.held.seenBy === listener() &&
       dirty.peek(event.key) === undefined &&
       !dirty.isHeld(event.key)
@@ -185,7 +186,8 @@ export class Capture {
         rows.put(key, { ...entry, held: { ...held, token: mark.token } });
         return;
       }
-      if (mark.token !== undefined && mark.token !== 0n && held.token === mark.token) {
+      const isKnown = mark.token !== undefined && mark.token !== 0n && held.token === mark.token;
+      if (isKnown && isOfHash(held, mark.hash)) {
         if (listener() > 0 && held.seenBy !== listener()) {
           rows.put(key, { ...entry, held: { ...held, seenBy: listener() } });
         }
@@ -324,6 +326,10 @@ export class Capture {
     return waiting?.mark;
   }
 }
+
+/** Whether an event is of these bytes, as far as it tells: a write that draws no token (REST) leaves the entry's. */
+const isOfHash = (held: Held, hash: ValueHash | undefined): boolean =>
+  hash === undefined || hash === held.hash;
 
 /** How long a key waits for its next read; twice as long each time. */
 const readDelayMs = ({ attempts }: Mark): number => 2 ** attempts * 4;

@@ -135,7 +135,9 @@ function judgePresent(evidence: Evidence, state: CacheState): Verdict {
   // Without a listener (-1) nothing is sure to have been reported.
   const seenBy = mark.token === state.token ? Math.max(0, listener) : 0;
   const held = entry?.presence === "live" ? entry.held : undefined;
-  if (evidence.isPast && held?.token !== state.token) return { is: "unsettled" };
+  // A write that draws no token (REST, embedded) leaves the entry's: one token may stand for several states.
+  const isHeld = held?.token === state.token && held.hash === hash;
+  if (evidence.isPast && !isHeld) return { is: "unsettled" };
   const isGone = mark.cause === "removed" || mark.cause === "expired";
   // The event was of another write: the answer came from a replica that lags, or an event of it is still to come.
   const isOther = isGone || (mark.token !== undefined && mark.token !== state.token);
@@ -151,7 +153,7 @@ function judgePresent(evidence: Evidence, state: CacheState): Verdict {
     if (!equalState) return { ...put, seenBy: 0 };
     return { is: isOther ? "unsettled" : "same" };
   }
-  if (held.token === state.token) return { is: isOther ? "unsettled" : "same" };
+  if (isHeld) return { is: isOther ? "unsettled" : "same" };
   if (held.token === undefined && equalState) return { is: "token", seenBy, settled: !isOther };
   return put;
 }

@@ -1,5 +1,5 @@
 import type { CacheConnector, CacheLedger, Clock } from "../../topology/ports.ts";
-import type { Entry, Key } from "../../topology/version/entry.ts";
+import type { Entry, Key, ValueHash } from "../../topology/version/entry.ts";
 import { LEDGER_PAGE_ROWS } from "../../topology/limits.ts";
 import type { Capture } from "./capture.ts";
 import { KeySet } from "./key-set.ts";
@@ -16,7 +16,7 @@ export interface ScanResult {
 }
 
 /**
- * Local repair of a gap: compares every entry of the cache with the ledger by token, and counts what is missing. What
+ * Local repair of a gap: compares every entry of the cache with the ledger by token and bytes, and counts what is missing. What
  * differs is handed to capture, which reads it again under its key's lock.
  */
 export async function scanCache(
@@ -25,18 +25,21 @@ export async function scanCache(
     readonly rows: CacheLedger;
     readonly capture: Capture;
     readonly clock: Clock;
+    readonly hash: (value: Uint8Array) => ValueHash;
   },
   gapStart: number,
   signal: AbortSignal,
 ): Promise<ScanResult & { found: KeySet }> {
-  const { connector, rows, capture, clock } = parts;
+  const { connector, rows, capture, clock, hash } = parts;
   const found = new KeySet();
   let different = 0;
   for await (const chunk of connector.scan(signal)) {
     for (const { key, state } of chunk) {
       found.add(key);
       const held = rows.get(key)?.held;
-      if (held !== undefined && held.token === state.token && state.token !== 0n) continue;
+      const isHeld = held !== undefined && held.token === state.token && state.token !== 0n;
+      // A write that draws no token (REST, embedded) leaves the entry's.
+      if (isHeld && held.hash === hash(state.value)) continue;
       different += 1;
       await markWhenItFits(capture, key, gapStart);
     }

@@ -18,6 +18,7 @@ const server = shared(() =>
     caches: {
       bin: { mediaType: OCTETS, expirationIntervalMs: 300 },
       plain: { mediaType: OCTETS, statistics: false },
+      multi: { mediaType: OCTETS },
     },
   }),
 );
@@ -80,6 +81,46 @@ describe("an entry with a max-idle", () => {
     const read = async () => (told = (await cache.getWithMetadata(key))?.lastUsed ?? 0);
     expect(await touches(read)).toBe(true);
     expect(await lastUsed()).toBe(told);
+  });
+});
+
+describe("a write over REST", () => {
+  it("draws no entry version: a new entry has none, one that a Hot Rod client wrote keeps its own", async () => {
+    await using java = await JavaClient.start();
+    const { address } = server();
+    const cache = (await java.connect(address)).cache("plain", OCTETS);
+    const key = Buffer.from("over-rest");
+    const put = async (text: string): Promise<void> => {
+      const url = `http://${address}/rest/v2/caches/plain/over-rest`;
+      const headers = { "Content-Type": OCTETS, "Key-Content-Type": "text/plain" };
+      expect((await fetch(url, { method: "PUT", headers, body: text })).status).toBe(204);
+    };
+    await put("made over REST");
+    expect((await cache.getWithMetadata(key))?.version).toBe(0n);
+    await cache.put(key, Buffer.from("by Hot Rod"));
+    const before = await cache.getWithMetadata(key);
+    await put("over REST");
+    const after = await cache.getWithMetadata(key);
+    expect(after?.value.toString()).toBe("over REST");
+    expect(after?.version).toBe(before?.version);
+    expect(before?.version).not.toBe(0n);
+  });
+});
+
+describe("a multimap", () => {
+  it("keeps objects that no client reads as bytes, whatever the cache stores: GET and iteration fail", async () => {
+    await using java = await JavaClient.start();
+    const connection = await java.connect(server().address);
+    const cache = connection.cache("multi", OCTETS);
+    await cache.put(Buffer.from("plain"), Buffer.from("value"));
+    const key = Buffer.from("many");
+    await cache.multimapPut(key, Buffer.from("one"));
+    await cache.multimapPut(key, Buffer.from("two"));
+    const texts = (await cache.multimapGet(key)).map(String).sort();
+    expect(texts).toEqual(["one", "two"]);
+    await expect(cache.getWithMetadata(key)).rejects.toThrow(/Bucket/);
+    await expect(cache.entries()).rejects.toThrow(/Bucket/);
+    expect(await cache.get(Buffer.from("plain"))).toEqual(Buffer.from("value"));
   });
 });
 

@@ -202,6 +202,86 @@ describe("two sites on Infinispan", () => {
   });
 });
 
+describe("a site that cannot reach the other", () => {
+  it("answers and shows every write at once, and the other has them all once it is reached, nothing left over (I1, I10)", async () => {
+    const [nyc, lon] = await bothSides("loginFailures");
+    await nyc.put(key("replaced apart"), value("old"));
+    await nyc.put(key("removed apart"), value("old"));
+    await sites().level("loginFailures");
+    const before = await lon.entries();
+    sites().cut();
+    await nyc.put(key("put apart"), value("1"));
+    await nyc.replace(key("replaced apart"), value("2"));
+    await nyc.remove(key("removed apart"));
+    await nyc.putAll([
+      [key("all apart 1"), value("3")],
+      [key("all apart 2"), value("4")],
+    ]);
+    expect(await nyc.get(key("put apart"))).toEqual(value("1"));
+    expect(await nyc.get(key("replaced apart"))).toEqual(value("2"));
+    expect(await nyc.get(key("removed apart"))).toBeUndefined();
+    expect(await nyc.get(key("all apart 2"))).toEqual(value("4"));
+    await until("nyc logged its writes", async () => waiting(sites().site("nyc")) === 5);
+    expect([...(await lon.entries()).keys()].sort()).toEqual([...before.keys()].sort());
+    sites().heal();
+    const found = await sites().level("loginFailures");
+    expect(found.get(hex("put apart"))?.value).toEqual(value("1"));
+    expect(found.get(hex("replaced apart"))?.value).toEqual(value("2"));
+    expect(found.has(hex("removed apart"))).toBe(false);
+    expect(found.size).toBe(before.size - 1 + 3);
+    sites().cut();
+    await nyc.clear();
+    expect(await nyc.size()).toBe(0);
+    expect(await lon.size()).toBe(found.size);
+    sites().heal();
+    expect((await sites().level("loginFailures")).size).toBe(0);
+    expect(waiting(sites().site("nyc"))).toBe(0);
+  });
+});
+
+describe("a client's compare-and-set", () => {
+  it("on a version that the other site's write has replaced fails, and nothing of it is sent (I4)", async () => {
+    const [nyc, lon] = await bothSides("actionTokens");
+    await nyc.put(key("balance"), value("100"));
+    await sites().level("actionTokens");
+    const read = await lon.getWithMetadata(key("balance"));
+    await nyc.put(key("balance"), value("90"));
+    await sites().level("actionTokens");
+    const before = sent("actionTokens");
+    const version = read?.version ?? 0n;
+    expect(version).not.toBe(0n);
+    expect(await lon.replaceWithVersion(key("balance"), value("80"), version)).toBe(false);
+    expect(await lon.removeWithVersion(key("balance"), version)).toBe(false);
+    const now = (await lon.getWithMetadata(key("balance")))?.version ?? 0n;
+    expect(await lon.replaceWithVersion(key("balance"), value("80"), now)).toBe(true);
+    const found = await sites().level("actionTokens");
+    expect(found.get(hex("balance"))?.value).toEqual(value("80"));
+    expect(sent("actionTokens")).toEqual({ nyc: before.nyc, lon: before.lon + 1 });
+  });
+});
+
+describe("writes that are none of the Java client's own", () => {
+  it("come over REST and show at the other site, deletes too (I2)", async () => {
+    const [nyc] = await bothSides("work");
+    const rest = (site: string, method: string, body?: string): Promise<Response> => {
+      const address = sites().site(site).nodes[0]?.address ?? "";
+      const headers = { "Content-Type": "text/plain", Accept: "text/plain" };
+      const url = `http://${address}/rest/v2/caches/work/over-rest`;
+      return fetch(url, { method, headers, ...(body !== undefined && { body }) });
+    };
+    expect((await rest("nyc", "POST", "created")).status).toBe(204);
+    await sites().level("work");
+    expect(await (await rest("lon", "GET")).text()).toBe("created");
+    expect((await rest("lon", "PUT", "changed")).status).toBe(204);
+    await sites().level("work");
+    expect(await (await rest("nyc", "GET")).text()).toBe("changed");
+    expect((await rest("nyc", "DELETE")).status).toBe(204);
+    await nyc.put(key("after rest"), value("1"));
+    await sites().level("work");
+    expect((await rest("lon", "GET")).status).toBe(404);
+  });
+});
+
 describe("local caches", () => {
   it("stay untouched by a batch that was forged into a peer's log, which is counted and said (I9)", async () => {
     const [nyc, lon] = await bothSides("realms");

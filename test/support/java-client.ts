@@ -266,6 +266,16 @@ export class JavaCache {
     return all;
   }
 
+  /** Adds one value to those of a multimap's key. */
+  async multimapPut(key: Uint8Array, value: Uint8Array): Promise<void> {
+    await this.#send("multimapPut", [hex(key), hex(value)]);
+  }
+
+  /** The values of a multimap's key, in no order. */
+  async multimapGet(key: Uint8Array): Promise<Buffer[]> {
+    return (await this.#send("multimapGet", [hex(key)])).map((value) => Buffer.from(value, "hex"));
+  }
+
   /** Runs a load beside other requests. */
   async load(load: JavaLoad): Promise<JavaLoadResult> {
     const { threads, opsPerSecond, keys, valueBytes, seconds } = load;

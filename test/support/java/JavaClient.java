@@ -16,6 +16,8 @@ import org.infinispan.client.hotrod.RemoteCache;
 import org.infinispan.client.hotrod.RemoteCacheManager;
 import org.infinispan.client.hotrod.configuration.ClientIntelligence;
 import org.infinispan.client.hotrod.configuration.ConfigurationBuilder;
+import org.infinispan.client.hotrod.multimap.RemoteMultimapCache;
+import org.infinispan.client.hotrod.multimap.RemoteMultimapCacheManagerFactory;
 import org.infinispan.commons.dataconversion.MediaType;
 import org.infinispan.commons.marshall.IdentityMarshaller;
 import org.infinispan.commons.util.CloseableIterator;
@@ -81,6 +83,7 @@ public final class JavaClient {
       managers.remove(a.get(0)).stop();
       return List.of();
     }
+    if (verb.startsWith("multimap")) return multimap(verb, a);
     RemoteCache<byte[], byte[]> cache = cache(a.get(0), a.get(1), a.get(2), a.get(3));
     List<String> rest = a.subList(4, a.size());
     return switch (verb) {
@@ -140,6 +143,22 @@ public final class JavaClient {
     if (flags.equals("-")) return cache;
     return cache.withFlags(
         List.of(flags.split(",")).stream().map(Flag::valueOf).toArray(Flag[]::new));
+  }
+
+  /** Several values a key, kept by the server in one entry; keys and values pass as octets, whatever the cache stores. */
+  private List<String> multimap(String verb, List<String> a) throws Exception {
+    RemoteMultimapCache<byte[], byte[]> map =
+        RemoteMultimapCacheManagerFactory.<byte[], byte[]>from(managers.get(a.get(0))).get(a.get(1));
+    byte[] key = bytes(a.get(4));
+    switch (verb) {
+      case "multimapPut":
+        map.put(key, bytes(a.get(5))).get();
+        return List.of();
+      case "multimapGet":
+        return map.get(key).get().stream().map(JavaClient::hex).toList();
+      default:
+        throw new IllegalArgumentException("unknown verb " + verb);
+    }
   }
 
   private static List<String> read(String verb, RemoteCache<byte[], byte[]> cache, List<String> a) {

@@ -96,6 +96,29 @@ describe("a compare-and-set that lost to a local write", () => {
     expect(lon.cache.text("k")).toBe("b");
   });
 
+  it("was read right before where the entry has no token: what a client wrote meanwhile over REST is captured first", async () => {
+    const lon = new ApplierBench();
+    await lon.captured("local");
+    const [state, row] = [lon.cache.entries.get("k"), lon.row];
+    if (state === undefined || row?.held === undefined) throw new Error("nothing was captured");
+    lon.rows.put("k", { ...row, held: { ...row.held, token: 0n } });
+    lon.cache.entries.set("k", { ...state, token: 0n, value: Buffer.from("over REST") });
+    await lon.apply(arrival("nyc", LATER, "b"));
+    expect([lon.cache.text("k"), lon.published.at(-1)]).toEqual(["b", "over REST"]);
+    expect(lon.authors).toEqual(["lon", "nyc"]);
+  });
+
+  it("is no lagging replica's answer where a write over REST kept the token: that is captured (I1)", async () => {
+    const lon = new ApplierBench("first-writer-wins");
+    await lon.captured("local");
+    const state = lon.cache.entries.get("k");
+    if (state === undefined) throw new Error("nothing was captured");
+    lon.cache.entries.set("k", { ...state, value: Buffer.from("over REST") });
+    // What shows is hidden by the earlier one: its bytes are to be kept, so it is read.
+    await lon.apply(arrival("nyc", 1, "b"));
+    expect([lon.cache.text("k"), lon.published]).toEqual(["b", ["over REST"]]);
+  });
+
   it("takes an absence for a remove only when an event says so", async () => {
     const lon = new ApplierBench();
     await lon.captured("local");

@@ -116,6 +116,14 @@ describe("a read that finds a value", () => {
       "put",
     ],
     [
+      "with the ledger's token and other bytes is a local change by a write that drew none",
+      entry("live"),
+      mark("modified", 5n),
+      state(5n),
+      "x",
+      "put",
+    ],
+    [
       "with the hash of an apply whose token is unknown tells the token",
       entry("live", { token: undefined }),
       mark("scan"),

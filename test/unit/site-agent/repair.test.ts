@@ -27,11 +27,12 @@ function bench(room = Number.POSITIVE_INFINITY) {
     },
   } as unknown as Capture;
   const row = (key: string, presence: Entry["presence"], token?: bigint) => {
-    const held = { hash: hashOf(key), token, seenBy: 0, expiresAt: 0, maxIdleMs: 0 };
+    const held = { hash: hashOf("v"), token, seenBy: 0, expiresAt: 0, maxIdleMs: 0 };
     const versions = { context: new Map(), siblings: [], outboxSeq: 0 };
     rows.put(key, { ...versions, presence, held: presence === "live" ? held : undefined });
   };
-  const parts = { connector, rows, capture, clock: machine.clock };
+  const hash = hashOf;
+  const parts = { connector, rows, capture, clock: machine.clock, hash };
   const committed = () => machine.settle(machine.ledger.commit());
   const scan = () => machine.settle(scanCache(parts, 77, new AbortController().signal));
   return { machine, connector, rows, marked, row, parts, committed, scan, drains: () => drains };
@@ -43,6 +44,7 @@ describe("a scan of the cache", () => {
     row("same", "live", connector.put("same", "v"));
     connector.put("changed", "v");
     row("changed", "live", 1n);
+    row("changed over REST", "live", connector.put("changed over REST", "other"));
     connector.put("token unknown", "v");
     row("token unknown", "live");
     connector.put("new", "v");
@@ -54,10 +56,17 @@ describe("a scan of the cache", () => {
     await committed();
     const result = await scan();
     expect(marked.map(([key]) => key).toSorted()).toEqual(
-      ["changed", "new", "removed here", "token unknown", "without token"].toSorted(),
+      [
+        "changed",
+        "changed over REST",
+        "new",
+        "removed here",
+        "token unknown",
+        "without token",
+      ].toSorted(),
     );
     expect(marked.every(([, gapStart]) => gapStart === 77)).toBe(true);
-    expect(result).toMatchObject({ scanned: 6, different: 5, live: 4, missing: 0 });
+    expect(result).toMatchObject({ scanned: 7, different: 6, live: 5, missing: 0 });
   });
 
   it("counts live keys that are missing, and no removed or absent ones; then capture confirms each by a read", async () => {
