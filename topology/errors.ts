@@ -127,6 +127,9 @@ export const ErrorCode = {
   /** The mirror of a peer's log stands still though the peer announced more. Remedy: look at the link between the sites' NATS servers; nothing is lost while the peer's log holds it. */
   MirrorStalled: "IS3032",
 
+  /** Keys were written so often during a resync, or their cache failed, that they could not be compared. Remedy: none needed, it begins again by itself; if it lasts, `isthmus status` tells which cache fails. */
+  ResyncUnsettled: "IS3034",
+
   /** The HTTP endpoints cannot listen on their address. Remedy: free the port that the message names, or change `sites.SITE.http.listen`. */
   HttpListen: "IS3040",
   /** None of the file's NATS servers could be reached from here. Remedy: see the reason for each site in the message; `--site` names the one to go through. */

@@ -338,3 +338,34 @@ export const NATS_START_WAIT_MS = 60_000;
 
 /** Shortest time between two rounds of dropping a cache's tombstones, ms: a round looks at every row of the cache. */
 export const TOMBSTONE_ROUND_MS = 60_000;
+
+/** Rows that a resync compares by one digest: few enough that one key that differs costs little, many enough that digests are few. */
+export const RESYNC_RANGE_ROWS = 256;
+
+/** Digests in one question of a resync: 8,192 rows a round trip, so a million keys take 120. */
+export const RESYNC_RANGES_MAX = 32;
+
+/** Rows that a peer looks at for one such question, whatever it has there: about 50 ms of work, in slices. */
+export const RESYNC_ROWS_MAX = 16_384;
+
+/** Keys whose versions are compared, or that are merged side by side, at once: they share a sync of the disk. */
+export const RESYNC_KEYS_MAX = 256;
+
+/** Bytes of keys in one listing: below NATS's default `max_payload` of 1 MiB with one long key over it. */
+export const RESYNC_LIST_BYTES_MAX = 384 * 1024;
+
+/** How long a peer may take to answer a question of a resync, ms: it may have to write RESYNC_KEYS_MAX entries. */
+export const RESYNC_TIMEOUT_MS = 15_000;
+
+/** Entries, and bytes of values, that one resync exchanges in a second: live traffic needs the rest of cache, disk and link. */
+export const RESYNC_ENTRIES_PER_S_MAX = 5_000;
+export const RESYNC_BYTES_PER_S_MAX = 32 * 1024 * 1024;
+
+/** Keys whose value was being written when a resync came by, remembered until its end; with more it begins again (I12). */
+export const RESYNC_LEFT_MAX = 10_000;
+
+/** Looks at these before a resync gives up and begins again later. */
+export const RESYNC_LEFT_ROUNDS = 8;
+
+/** Resyncs at work at once in one process: the others wait their turn. */
+export const RESYNC_RUNS_MAX = 2;

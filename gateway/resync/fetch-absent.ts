@@ -10,6 +10,7 @@ import { controlSubject, type CacheName, type SiteName } from "../../topology/na
 import type { Bus, CacheHands, Clock, Logger, PeerEntry, Random } from "../../topology/ports.ts";
 import type { Key } from "../../topology/version/entry.ts";
 import { decodeEntries, decodeKeys, encodeEntries, encodeKeys } from "./peer-entries.ts";
+import { inOurClock, entryBytes } from "./resync-cache.ts";
 
 const VERB = "fetch";
 
@@ -32,8 +33,8 @@ export function serveFetch(
 /** The first entries that fit into `bytes` of values, at least one: the peer asks again for the rest. */
 function upTo(bytes: number, entries: readonly PeerEntry[]): readonly PeerEntry[] {
   let sum = 0;
-  const end = entries.findIndex(({ versions }) => {
-    for (const { value } of versions?.siblings ?? []) sum += value?.length ?? 0;
+  const end = entries.findIndex((entry) => {
+    sum += entryBytes(entry);
     return sum > bytes;
   });
   return end < 0 ? entries : entries.slice(0, Math.max(1, end));
@@ -167,11 +168,4 @@ export class AbsentFetcher {
     this.fetched += entries.length;
     return entries.length > 0;
   }
-}
-
-/** The peer told each author's offset to its own clock; `offsetMs` is our clock minus the peer's. */
-function inOurClock(entry: PeerEntry, offsetMs: number): PeerEntry {
-  if (entry.versions === undefined) return entry;
-  const siblings = entry.versions.siblings.map((s) => ({ ...s, offsetMs: s.offsetMs + offsetMs }));
-  return { ...entry, versions: { ...entry.versions, siblings } };
 }

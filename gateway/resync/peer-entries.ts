@@ -5,10 +5,13 @@ import type { CacheName } from "../../topology/names.ts";
 import type { LastUse, PeerEntry } from "../../topology/ports.ts";
 import type { Context, Key, Sibling } from "../../topology/version/entry.ts";
 
-const VERSION = 1;
+/** Of all messages between peers that ask each other about keys. */
+export const VERSION = 1;
 
-const bytesOf = (key: Key): Buffer => Buffer.from(key, "latin1");
-const keyOf = (bytes: Uint8Array): Key => Buffer.from(bytes).toString("latin1");
+/** A key as bytes. */
+export const bytesOf = (key: Key): Buffer => Buffer.from(key, "latin1");
+/** The inverse of {@link bytesOf}. */
+export const keyOf = (bytes: Uint8Array): Key => Buffer.from(bytes).toString("latin1");
 
 /** A question for keys of one cache: msgpack of `[version, cache, [key bytes]]`. */
 export function encodeKeys(cache: CacheName, keys: readonly Key[]): Uint8Array {
@@ -46,12 +49,14 @@ export function decodeUses(payload: Uint8Array, count: number): readonly LastUse
 
 /** Entries with their versions: msgpack of `[version, [[key, floor, context?, siblings?]]]`. */
 export function encodeEntries(entries: readonly PeerEntry[]): Uint8Array {
-  const rows = entries.map(({ key, versions, floor }) => {
-    const fields: Plain[] = [bytesOf(key), contextRow(floor)];
-    if (versions === undefined) return fields;
-    return [...fields, contextRow(versions.context), versions.siblings.map(siblingRow)];
-  });
-  return packPlain([VERSION, rows]);
+  return packPlain([VERSION, entries.map(entryRow)]);
+}
+
+/** One entry: `[key, floor, context?, siblings?]`. */
+export function entryRow({ key, versions, floor }: PeerEntry): Plain {
+  const fields: Plain[] = [bytesOf(key), contextRow(floor)];
+  if (versions === undefined) return fields;
+  return [...fields, contextRow(versions.context), versions.siblings.map(siblingRow)];
 }
 
 /** The values are copies. @throws PeerMessageInvalid */
@@ -59,7 +64,8 @@ export function decodeEntries(payload: Uint8Array): readonly PeerEntry[] {
   return decoded(payload, (row) => row.array("entries").map(entryOf));
 }
 
-function entryOf(fields: Plain): PeerEntry {
+/** The inverse of {@link entryRow}. */
+export function entryOf(fields: Plain): PeerEntry {
   const row = new FieldReader("an entry", fields);
   const key = keyOf(row.bytes("key"));
   const floor = contextOf(row.array("floor"));
@@ -70,19 +76,23 @@ function entryOf(fields: Plain): PeerEntry {
   return { key, versions: { context, siblings }, floor };
 }
 
-const contextRow = (context: Context): Plain => [...context].flat();
+/** A context: site, dot, site, dot... */
+export const contextRow = (context: Context): Plain => [...context].flat();
 
-function contextOf(flat: readonly Plain[]): Context {
+/** The inverse of {@link contextRow}. */
+export function contextOf(flat: readonly Plain[]): Context {
   const row = new FieldReader("a context", flat);
   return new Map(all(row, () => [row.text("site"), row.dot("dot")] as const));
 }
 
-function siblingRow(s: Sibling): Plain {
+/** A version, with its value if it carries one. */
+export function siblingRow(s: Sibling): Plain {
   const { author, dot, at, kind, hash, expiresAt, maxIdleMs, offsetMs, value } = s;
   return [author, dot, at, kind === "put", hash, expiresAt, maxIdleMs, offsetMs, value ?? null];
 }
 
-function siblingOf(fields: Plain): Sibling {
+/** The inverse of {@link siblingRow}; the value is a copy. */
+export function siblingOf(fields: Plain): Sibling {
   const row = new FieldReader("a version", fields);
   const sibling: Sibling = {
     author: row.text("author"),
@@ -99,14 +109,15 @@ function siblingOf(fields: Plain): Sibling {
   return value === undefined ? sibling : { ...sibling, value: Buffer.from(value) };
 }
 
-function all<T>(row: FieldReader, read: () => T): T[] {
+/** Everything that is left of a row, by `read`. */
+export function all<T>(row: FieldReader, read: () => T): T[] {
   const found: T[] = [];
   while (row.left > 0) found.push(read());
   return found;
 }
 
 /** What `read` makes of a message's fields behind its version, all of them. Whatever is not of a peer is one error. */
-function decoded<T>(payload: Uint8Array, read: (row: FieldReader) => T): T {
+export function decoded<T>(payload: Uint8Array, read: (row: FieldReader) => T): T {
   try {
     const row = new FieldReader("it", unpackPlain(payload));
     const version = row.count("version");
