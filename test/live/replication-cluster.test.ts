@@ -1,9 +1,10 @@
-// Goal: a cluster that loses a node, whichever node the listener uses, loses no write.
+// Goal: a cluster is replicated whichever node its clients ask, and one that loses a node, whichever node the listener uses, loses no write.
 // Method: two sites, lon with an Infinispan cluster of two nodes that are killed one after the other under the Java client's
 // load, nyc with an embedded cache; what the test remembers of acknowledged writes decides.
 import { describe, expect, it } from "vitest";
 import { AcknowledgedWriter, unacknowledged } from "../support/acknowledged-writer.ts";
 import { JavaClient } from "../support/java-client.ts";
+import type { JavaCache } from "../support/java-client.ts";
 import { until } from "../support/linked-sites.ts";
 import { ReplicatedSites } from "../support/replicated-sites.ts";
 import type { InfinispanServer } from "../../deploy/lab/infinispan-server.ts";
@@ -19,6 +20,37 @@ const sites = shared(async () => {
   });
   await started.run();
   return started;
+});
+
+describe("a cluster of two nodes", () => {
+  it("sends what either node was asked to write, whichever owns the key, and shows at both what comes (I2, I4)", async () => {
+    const [nyc, lon] = [sites().site("nyc"), sites().site("lon")];
+    // Such a client asks the one node that it was told of, not the owner.
+    const nodes: JavaCache[] = [];
+    for (const { address } of lon.nodes) {
+      const connection = await sites().java.connect(address, { intelligence: "BASIC" });
+      nodes.push(connection.cache(CACHE));
+    }
+    const keys = Array.from({ length: 40 }, (_, i) => Buffer.from(`anywhere-${i}`));
+    const nodeOf = (i: number): JavaCache => nodes[i % nodes.length] as JavaCache;
+    const before = nyc.handled(CACHE).agent?.stats.publishedMutations;
+    for (const [i, key] of keys.entries()) await nodeOf(i).put(key, Buffer.from("put"));
+    await sites().level(CACHE);
+    for (const [i, key] of keys.entries())
+      await nodeOf(i + 1).replace(key, Buffer.from("replaced"));
+    const found = await sites().level(CACHE);
+    for (const key of keys) {
+      expect(found.get(key.toString("hex"))?.value.toString()).toBe("replaced");
+    }
+    expect(nyc.handled(CACHE).agent?.stats.publishedMutations).toBe(before);
+    const atNyc = await nyc.cache(CACHE);
+    for (const key of keys) await atNyc.put(key, Buffer.from("from nyc"));
+    await sites().level(CACHE);
+    for (const node of nodes)
+      for (const key of keys) expect((await node.get(key))?.toString()).toBe("from nyc");
+    for (const [i, key] of keys.entries()) await nodeOf(i).remove(key);
+    expect((await sites().level(CACHE)).size).toBe(0);
+  });
 });
 
 describe("a cluster that loses a node", () => {

@@ -41,13 +41,16 @@ const sites = shared(async () => {
   return started;
 });
 
-/** One site's write: a value, or undefined for a remove. In the order in which they are made. */
-type Write = readonly [site: string, value: string | undefined];
+/** The client's operations that write a value: by the version that it reads right before, if they want one. */
+type Operation = "put" | "putIfAbsent" | "replace" | "replaceWithVersion";
+
+/** One site's write: a value, by a put unless it says otherwise, or undefined for a remove. In the order in which they are made. */
+type Write = readonly [site: string, value: string | undefined, by?: Operation];
 
 /** A key, what each cut-off site does to it, and what each policy shows then. `first` is there before the cut. */
 interface Contest {
   readonly name: string;
-  readonly first: string;
+  readonly first: string | undefined;
   readonly writes: readonly Write[];
   readonly shows: Readonly<Record<Cache, string | undefined>>;
 }
@@ -135,6 +138,26 @@ const THREE: readonly Contest[] = [
     shows: { ...same("b c"), earliest: "c d", merged: "a b c d" },
   },
   {
+    name: "three puts of a new key, each where it was absent",
+    first: undefined,
+    writes: [
+      ["nyc", "a b", "putIfAbsent"],
+      ["lon", "b c", "putIfAbsent"],
+      ["fra", "c d", "putIfAbsent"],
+    ],
+    shows: { ...same("c d"), earliest: "a b", ranked: "b c", merged: "a b c d" },
+  },
+  {
+    name: "three replaces, by version, by presence, and by version again",
+    first: "old",
+    writes: [
+      ["lon", "b c", "replaceWithVersion"],
+      ["fra", "c d", "replace"],
+      ["nyc", "a b", "replaceWithVersion"],
+    ],
+    shows: { ...same("a b"), earliest: "b c", ranked: "b c", merged: "a b c d" },
+  },
+  {
     name: "two puts and the latest a remove",
     first: "old",
     writes: [
@@ -156,16 +179,21 @@ const THREE: readonly Contest[] = [
   },
 ];
 
-async function write(cache: Cache, name: string, [site, value]: Write): Promise<void> {
+async function write(cache: Cache, name: string, [site, value, by]: Write): Promise<void> {
   const at = await sites().site(site).cache(cache);
-  if (value === undefined) await at.remove(Buffer.from(name));
-  else await at.put(Buffer.from(name), Buffer.from(value));
+  const key = Buffer.from(name);
+  if (value === undefined) await at.remove(key);
+  else if (by === "replaceWithVersion") {
+    const version = (await at.getWithMetadata(key))?.version ?? 0n;
+    expect(await at.replaceWithVersion(key, Buffer.from(value), version)).toBe(true);
+  } else await at[by ?? "put"](key, Buffer.from(value));
 }
 
 /** Plays every contest in every cache with the links cut, heals them, and returns what all sites then show. */
 async function play(contests: readonly Contest[]): Promise<Map<Cache, Map<string, JavaEntry>>> {
   for (const cache of CACHES)
-    for (const { name, first } of contests) await write(cache, name, ["nyc", first]);
+    for (const { name, first } of contests)
+      if (first !== undefined) await write(cache, name, ["nyc", first]);
   for (const cache of CACHES) await sites().level(cache);
   sites().cut();
   const steps = Math.max(...contests.map(({ writes }) => writes.length));

@@ -4,6 +4,7 @@ import { describe, expect, it } from "vitest";
 import { NatsSiteLog } from "../../gateway/link/site-log.ts";
 import { ErrorCode } from "../../topology/errors.ts";
 import { logSubject } from "../../topology/names.ts";
+import type { JavaCache } from "../support/java-client.ts";
 import { linkTo, TEST_LIMITS, until } from "../support/linked-sites.ts";
 import { ReplicatedSites } from "../support/replicated-sites.ts";
 import { realRandom } from "../support/real-time.ts";
@@ -19,7 +20,18 @@ const sites = shared(async () => {
       {
         name: "lon",
         caches: { sessions: {}, objects: { mediaType: "application/x-java-object" }, other: {} },
-        auth: { mechanisms: ["SCRAM-SHA-512"], users: { isthmus: "right" } },
+        auth: {
+          mechanisms: ["SCRAM-SHA-512"],
+          users: { isthmus: "right", writer: "right", reader: "right" },
+          roles: {
+            permissions: {
+              isthmus: ["READ", "WRITE", "BULK_READ", "LISTEN", "MONITOR"],
+              writer: ["WRITE"],
+              reader: ["READ"],
+            },
+            of: { isthmus: "isthmus", writer: "writer", reader: "reader" },
+          },
+        },
       },
     ],
     policies: ["{ match: [sessions, objects, missing, other], mode: async }"],
@@ -43,6 +55,42 @@ const codes = (site: string, from = 0): Array<string | undefined> =>
 async function isLive(site: string, cache: string): Promise<boolean> {
   return sites().site(site).site.caches.get(cache)?.agent?.state === "live";
 }
+
+/** lon's `other` as a user of its Infinispan sees it. */
+async function as(username: string): Promise<JavaCache> {
+  const address = sites().site("lon").nodes[0]?.address ?? "";
+  const login = { mechanism: "SCRAM-SHA-512", username, password: "right" } as const;
+  return (await sites().java.connect(address, login)).cache("other");
+}
+
+describe("clients with few rights", () => {
+  it("may write only, or read only, at a site: what they write goes to the other, and they read what came from it", async () => {
+    const [nyc, lon] = [sites().site("nyc"), sites().site("lon")];
+    lon.env["PASSWORD"] = "right";
+    lon.start(sites().configure());
+    await until("both are live", async () =>
+      (await Promise.all(["nyc", "lon"].map((site) => isLive(site, "other")))).every(Boolean),
+    );
+    const [atNyc, writer, reader] = [
+      await nyc.cache("other"),
+      await as("writer"),
+      await as("reader"),
+    ];
+    await writer.put(key("blind"), key("written"));
+    await expect(writer.get(key("blind"))).rejects.toThrow(/ISPN000287/);
+    await until("it is at nyc", async () =>
+      (await atNyc.get(key("blind")))?.equals(key("written")),
+    );
+    await atNyc.put(key("blind"), key("answered"));
+    await until("it is at lon", async () =>
+      (await reader.get(key("blind")))?.equals(key("answered")),
+    );
+    await expect(reader.put(key("blind"), key("never"))).rejects.toThrow(/ISPN000287/);
+    await writer.remove(key("blind"));
+    await until("it is removed at nyc", async () => !(await atNyc.containsKey(key("blind"))));
+    await lon.stop();
+  });
+});
 
 describe("a fault at one site", () => {
   it("of the password is said, tried again, and after the right one everything comes (I1, I7)", async () => {
