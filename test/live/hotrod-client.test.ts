@@ -104,6 +104,49 @@ describe("the operations, on a real cluster of two", () => {
     expect(await cache.read(key)).toBeUndefined();
   });
 
+  it("compare by bytes when they set: a re-put of identical bytes meanwhile is overwritten unseen, one of other bytes never", async () => {
+    await using site = siteOf(cluster().first, cluster().second);
+    await using rivals = siteOf(cluster().first, cluster().second);
+    const [cache, rival] = [site.cache("octets"), rivals.cache("octets")];
+    await Promise.all([cache.open(), rival.open()]);
+    const events = new Map<string, string[]>();
+    const listener = await cache.listen(({ key, hash = "" }) => {
+      events.set(key, [...(events.get(key) ?? []), hash]);
+    });
+    let races = 0;
+    /** A compare-and-set beside a client's put. Whether it was done behind that put, which it cannot have compared with. */
+    const race = async (put: string): Promise<{ done: boolean; unseen: boolean }> => {
+      const key = `raced-${races++}`;
+      await cache.write(key, "missing", Buffer.from("held"), NEVER);
+      const token = (await cache.read(key))?.token ?? 0n;
+      const [outcome] = await Promise.all([
+        cache.write(key, token, Buffer.from("applied"), NEVER),
+        rival.write(key, 0n, Buffer.from(put), NEVER),
+      ]);
+      const done = outcome === "done";
+      await until(() => events.get(key)?.length === (done ? 3 : 2), "every event of the key");
+      return { done, unseen: done && events.get(key)?.[1] === valueHash(OCTETS, Buffer.from(put)) };
+    };
+    const many = (put: string) => Promise.all(Array.from({ length: 64 }, () => race(put)));
+    let ofOtherBytes = 0;
+    let lost = 0;
+    await until(
+      async () => {
+        for (const { done, unseen } of await many("other")) {
+          ofOtherBytes += unseen ? 1 : 0;
+          lost += done ? 0 : 1;
+        }
+        return races >= 640 && lost > 100;
+      },
+      "enough races",
+      60_000,
+    );
+    expect(ofOtherBytes).toBe(0);
+    const isUnseen = async () => (await many("held")).some(({ unseen }) => unseen);
+    await until(isUnseen, "a re-put that was overwritten unseen", 60_000);
+    await listener.close();
+  });
+
   it("never lets the cache's own default lifespan in, and tells expiry to the second", async () => {
     await using site = siteOf(cluster().first);
     const cache = site.cache("brief");

@@ -19,28 +19,35 @@ const sites = shared(async () => {
       { name: "nyc" },
       {
         name: "lon",
+        // Two more are in the file; one of them is made later.
         caches: { sessions: {}, objects: { mediaType: "application/x-java-object" }, other: {} },
         auth: {
           mechanisms: ["SCRAM-SHA-512"],
-          users: { isthmus: "right", writer: "right", reader: "right" },
+          users: { isthmus: "right", writer: "right", reader: "right", admin: "right" },
           roles: {
             permissions: {
               isthmus: ["READ", "WRITE", "BULK_READ", "LISTEN", "MONITOR"],
               writer: ["WRITE"],
               reader: ["READ"],
+              admin: ["ALL"],
             },
-            of: { isthmus: "isthmus", writer: "writer", reader: "reader" },
+            of: { isthmus: "isthmus", writer: "writer", reader: "reader", admin: "admin" },
           },
         },
       },
     ],
-    policies: ["{ match: [sessions, objects, missing, other], mode: async }"],
+    policies: ["{ match: [sessions, objects, missing, late, other], mode: async }"],
     limits: "maxValueBytes: 64KiB",
   });
   const config = started.configure();
   started.site("nyc").start(config);
   return started;
 });
+
+/** As the fixture's other caches are made. */
+const LATE =
+  '<distributed-cache mode="SYNC"><encoding media-type="application/x-protostream"/>' +
+  '<security><authorization enabled="true" roles="isthmus admin"/></security></distributed-cache>';
 
 const key = (name: string): Buffer => Buffer.from(name);
 
@@ -56,11 +63,11 @@ async function isLive(site: string, cache: string): Promise<boolean> {
   return sites().site(site).site.caches.get(cache)?.agent?.state === "live";
 }
 
-/** lon's `other` as a user of its Infinispan sees it. */
-async function as(username: string): Promise<JavaCache> {
+/** A cache of lon as a user of its Infinispan sees it. */
+async function as(username: string, cache = "other"): Promise<JavaCache> {
   const address = sites().site("lon").nodes[0]?.address ?? "";
   const login = { mechanism: "SCRAM-SHA-512", username, password: "right" } as const;
-  return (await sites().java.connect(address, login)).cache("other");
+  return (await sites().java.connect(address, login)).cache(cache);
 }
 
 describe("clients with few rights", () => {
@@ -125,6 +132,39 @@ describe("a fault at one site", () => {
     expect((await sites().level("other")).size).toBe(1);
     const [receiver] = lon.handled("missing").receivers;
     expect(receiver?.applied().seq).toBe(0);
+  });
+
+  it("of a cache that is made at the target only later is over then: all that was written meanwhile comes (I1, I7)", async () => {
+    const [nyc, lon] = [sites().site("nyc"), sites().site("lon")];
+    const [late, other] = [await nyc.cache("late"), await nyc.cache("other")];
+    await until("it is blocked", async () => lon.handled("late").agent?.state === "blocked");
+    expect(lon.handled("late").agent?.problem).toMatchObject({ code: ErrorCode.CacheMissing });
+    expect(codes("lon")).toContain(ErrorCode.CacheMissing);
+    for (let i = 0; i < 300; i++) await late.put(key(`late-${i}`), key(`first ${i}`));
+    for (let i = 0; i < 200; i++) await late.put(key(`late-${i}`), key(`last ${i}`));
+    for (let i = 0; i < 50; i++) await late.remove(key(`late-${i}`));
+    await other.put(key("beside it"), key("goes on"));
+    const otherAtLon = await lon.cache("other");
+    await until("another cache goes on", () => otherAtLon.containsKey(key("beside it")));
+    await until("nyc logged all of it", async () => nyc.handled("late").agent?.outboxRows === 0);
+    expect(lon.handled("late").receivers[0]?.applied().seq).toBe(0);
+    expect(nyc.handled("late").unconfirmed.get("lon")?.atRisk().mutations).toBeGreaterThan(300);
+    // A restart while it is missing forgets nothing of it.
+    await lon.stop();
+    lon.start(sites().configure());
+    await until("lon is live", () => isLive("lon", "other"));
+    expect(lon.handled("late").agent?.state).toBe("blocked");
+    await (await as("admin", "late")).create(LATE);
+    await until("it is live", () => isLive("lon", "late"));
+    const found = await sites().level("late");
+    expect(found.size).toBe(250);
+    const text = (i: number) => found.get(key(`late-${i}`).toString("hex"))?.value.toString();
+    for (let i = 0; i < 300; i++) {
+      expect(text(i)).toBe(i < 50 ? undefined : i < 200 ? `last ${i}` : `first ${i}`);
+    }
+    await (await lon.cache("late")).put(key("the other way"), key("1"));
+    expect((await sites().level("late")).size).toBe(251);
+    expect(lon.handled("late").agent?.problem).toBeUndefined();
   });
 
   it("of a value above the limit is a dead letter, and the values after it go on (I7)", async () => {

@@ -266,6 +266,11 @@ export class JavaCache {
     return all;
   }
 
+  /** Makes the cache, which does not exist yet; `configuration` is Infinispan's own, on one line. */
+  async create(configuration: string): Promise<void> {
+    await this.#send("createCache", [configuration]);
+  }
+
   /** Adds one value to those of a multimap's key. */
   async multimapPut(key: Uint8Array, value: Uint8Array): Promise<void> {
     await this.#send("multimapPut", [hex(key), hex(value)]);

@@ -18,6 +18,7 @@ import org.infinispan.client.hotrod.configuration.ClientIntelligence;
 import org.infinispan.client.hotrod.configuration.ConfigurationBuilder;
 import org.infinispan.client.hotrod.multimap.RemoteMultimapCache;
 import org.infinispan.client.hotrod.multimap.RemoteMultimapCacheManagerFactory;
+import org.infinispan.commons.configuration.StringConfiguration;
 import org.infinispan.commons.dataconversion.MediaType;
 import org.infinispan.commons.marshall.IdentityMarshaller;
 import org.infinispan.commons.util.CloseableIterator;
@@ -81,6 +82,11 @@ public final class JavaClient {
     if (verb.equals("connect")) return connect(a);
     if (verb.equals("disconnect")) {
       managers.remove(a.get(0)).stop();
+      return List.of();
+    }
+    if (verb.equals("createCache")) {
+      StringConfiguration configuration = new StringConfiguration(a.get(4));
+      managers.get(a.get(0)).administration().createCache(a.get(1), configuration);
       return List.of();
     }
     if (verb.startsWith("multimap")) return multimap(verb, a);

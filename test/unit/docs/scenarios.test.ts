@@ -1,0 +1,53 @@
+import { existsSync, readFileSync } from "node:fs";
+import { join } from "node:path";
+import { describe, expect, it } from "vitest";
+
+const ROOT = join(import.meta.dirname, "../../..");
+const PAGE = readFileSync(join(ROOT, "test/live/scenarios.md"), "utf8");
+
+interface Named {
+  readonly file: string;
+  readonly title: string;
+}
+
+/** The tests that a page's tables name: `file`: title, one a line break. */
+function namedTests(page: string): Named[] {
+  const rows = page.split("\n").filter((line) => line.startsWith("| P"));
+  return rows.flatMap((row) =>
+    [...row.matchAll(/`([^`]+\.test\.ts)`: (.+?)(?=<br>| \|$)/g)].map(
+      ([, file = "", title = ""]) => ({ file, title }),
+    ),
+  );
+}
+
+/** What is wrong with a named test; undefined: nothing. */
+function fault({ file, title }: Named): string | undefined {
+  const path = join(ROOT, file);
+  if (!existsSync(path)) return `${file} does not exist`;
+  const source = readFileSync(path, "utf8");
+  const isThere = [`"${title}"`, `\`${title}\``].some((literal) => source.includes(literal));
+  return isThere ? undefined : `${file} has no test ${JSON.stringify(title)}`;
+}
+
+describe("the table of scenarios", () => {
+  it("names only tests that exist, by their titles", () => {
+    expect(namedTests(PAGE).map(fault)).toEqual(namedTests(PAGE).map(() => undefined));
+  });
+
+  it("has a test for every row but those of what is not there yet, and each number once", () => {
+    const [there = ""] = PAGE.split("## Not there yet");
+    const rows = there.split("\n").filter((line) => line.startsWith("| P"));
+    expect(rows.length).toBeGreaterThan(20);
+    for (const row of rows) expect(namedTests(row), row).not.toEqual([]);
+    const numbers = rows.flatMap((row) => row.split("|")[1]?.match(/P\d+/g) ?? []);
+    expect(numbers).toEqual([...new Set(numbers)]);
+  });
+
+  it("is found out when it names what is not there", () => {
+    const row = "| P1 | x | `test/live/gone.test.ts`: a<br>`test/live/replication.test.ts`: b |";
+    expect(namedTests(row).map(fault)).toEqual([
+      "test/live/gone.test.ts does not exist",
+      'test/live/replication.test.ts has no test "b"',
+    ]);
+  });
+});
