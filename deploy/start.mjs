@@ -45,6 +45,7 @@ const tasks = {
   demo: async (args) => isthmus(["demo", ...args], await withNats()),
   drill: async (args) => isthmus(["drill", "run", ...args], await withNats()),
   sim: (args) => compiled("test", "dist/test/sim/run.js", args),
+  fuzz: (args) => compiled("test", "dist/test/fuzz/run.js", args),
   bench: async (args) => compiled("test", "dist/test/bench/run.js", args, await withNats()),
   check,
   live,

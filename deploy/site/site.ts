@@ -16,6 +16,7 @@ import type {
   Random,
   SiteLog,
 } from "../../topology/ports.ts";
+import { isBeatContent } from "../../gateway/link/beat-content.ts";
 import { ClockOffsets } from "../../gateway/link/clock-offset.ts";
 import { Heartbeat, type BeatContent } from "../../gateway/link/heartbeat.ts";
 import { Inbound } from "../../gateway/receive/inbound.ts";
@@ -112,6 +113,7 @@ export class Site {
       clock,
       logger,
       content: () => this.#beat(),
+      isContent: isBeatContent,
     });
     this.inbounds = this.peers.map((origin) => this.#makeInbound(origin));
     this.#announcers = new Map(

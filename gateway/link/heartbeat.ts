@@ -54,7 +54,7 @@ export interface HeardBeat<C> {
 }
 
 /** What {@link Heartbeat} needs. */
-export interface HeartbeatParts<C> {
+export interface HeartbeatParts<C extends object> {
   readonly site: SiteName;
   readonly peers: readonly SiteName[];
   readonly bus: Bus;
@@ -62,6 +62,8 @@ export interface HeartbeatParts<C> {
   readonly logger: Logger;
   /** Called for each beat; must be quick. */
   readonly content: () => C;
+  /** Whether what a peer sent is such a content: a heartbeat that is not counts as none. */
+  readonly isContent: (content: object) => content is C;
   /** Called for each beat of a peer, in order. */
   readonly onBeat?: (heard: HeardBeat<C>) => void;
 }
@@ -113,10 +115,10 @@ export class Heartbeat<C extends object = BeatContent> {
   }
 
   #received(peer: SiteName, payload: Uint8Array): void {
-    const { clock, logger, onBeat } = this.#parts;
+    const { clock, logger, onBeat, isContent } = this.#parts;
     let beat: Beat<C>;
     try {
-      beat = decodeBeat<C>(payload, peer);
+      beat = decodeBeat(payload, peer, isContent);
     } catch (error) {
       if (!(error instanceof IsthmusError)) throw error;
       // Once a peer: four lines a second would bury the log. The peer counts as silent, which raises its own alarm.
@@ -138,11 +140,15 @@ export const encodeBeat = (beat: Beat<object>): Uint8Array =>
   packr.pack([BEAT_VERSION, beat.site, beat.at, beat.count, beat.content]);
 
 /**
- * The inverse of {@link encodeBeat}. The content is the peer's own affair within one version.
+ * The inverse of {@link encodeBeat}.
  *
  * @throws PeerMessageInvalid when it is too large, no heartbeat, of another version, or says that it is another site's
  */
-export function decodeBeat<C extends object>(payload: Uint8Array, from: SiteName): Beat<C> {
+export function decodeBeat<C extends object>(
+  payload: Uint8Array,
+  from: SiteName,
+  isContent: (content: object) => content is C,
+): Beat<C> {
   const fault = (why: string, cause?: unknown): IsthmusError =>
     new IsthmusError(ErrorCode.PeerMessageInvalid, `heartbeat of ${from}: ${why}`, {
       hint: "run the same version of Isthmus at every site",
@@ -163,5 +169,6 @@ export function decodeBeat<C extends object>(payload: Uint8Array, from: SiteName
   if (site !== from) throw fault(`it says that it comes from ${String(site)}`);
   if (typeof at !== "number" || typeof count !== "number") throw fault("not a heartbeat");
   if (typeof content !== "object" || content === null) throw fault("not a heartbeat");
-  return { site: from, at, count, content: content as C };
+  if (!isContent(content)) throw fault("it says something else than a heartbeat of this version");
+  return { site: from, at, count, content };
 }

@@ -84,6 +84,7 @@ describe("sites that hear each other", () => {
       clock: realClock,
       logger: new MemoryLogger(),
       content: () => ({ hello: site }),
+      isContent: (content): content is { hello: string } => "hello" in content,
     });
 
   it("know each other's last heartbeat, and how long a peer has been silent", async () => {

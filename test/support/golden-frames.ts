@@ -1,4 +1,6 @@
 import { readFileSync } from "node:fs";
+import { join } from "node:path";
+import { projectRoot } from "../../deploy/lab/which.ts";
 
 /** One frame of a recording of a real server, and what another decoder made of it. */
 export interface GoldenFrame {
@@ -11,7 +13,7 @@ export interface GoldenFrame {
 }
 
 const read = (name: string): string[] =>
-  readFileSync(new URL(`../golden/${name}`, import.meta.url), "utf8").split("\n");
+  readFileSync(join(projectRoot(), "test", "golden", name), "utf8").split("\n");
 
 /** Every frame between a test client and Infinispan Server 16.0.7, on one connection, in order. */
 export function vectorFrames(): GoldenFrame[] {

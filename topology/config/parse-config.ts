@@ -47,14 +47,15 @@ export function parseConfig(
   options: { readonly file: string; readonly directory?: string },
 ): ParsedConfig {
   const lines = new LineCounter();
-  const document = parseDocument(source, {
+  const isTooLarge = Buffer.byteLength(source) > FILE_BYTES_MAX;
+  const document = parseDocument(isTooLarge ? "" : source, {
     lineCounter: lines,
     prettyErrors: false,
     version: "1.2",
   });
   const file = new FileReading(options.file, document, lines, options.directory);
   let config: Config | undefined;
-  if (Buffer.byteLength(source) > FILE_BYTES_MAX)
+  if (isTooLarge)
     file.error(file.top(), ErrorCode.FileOutOfRange, `expected at most ${FILE_BYTES_MAX} bytes`);
   else if (noteYamlFaults(document, file)) config = readTop(file);
   const diagnostics = file.diagnostics.sort((a, b) => a.line - b.line || a.col - b.col);

@@ -1,5 +1,6 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { isBeatContent } from "../../../gateway/link/beat-content.ts";
 import { decodeBeat, encodeBeat, Heartbeat } from "../../../gateway/link/heartbeat.ts";
 import type { BeatContent } from "../../../gateway/link/heartbeat.ts";
 import { ErrorCode } from "../../../topology/errors.ts";
@@ -23,22 +24,52 @@ const invalid = expect.objectContaining({ code: ErrorCode.PeerMessageInvalid });
 
 describe("a heartbeat on the wire", () => {
   it("comes back as it was sent", () => {
-    expect(decodeBeat<BeatContent>(encodeBeat(BEAT), "nyc")).toEqual(BEAT);
+    expect(decodeBeat(encodeBeat(BEAT), "nyc", isBeatContent)).toEqual(BEAT);
   });
 
   it("is refused from another site than its subject says", () => {
-    expect(() => decodeBeat(encodeBeat(BEAT), "lon")).toThrow(invalid);
+    expect(() => decodeBeat(encodeBeat(BEAT), "lon", isBeatContent)).toThrow(invalid);
   });
 
   it("is refused when it is too large, and before it is decoded", () => {
-    expect(() => decodeBeat(new Uint8Array(BEAT_BYTES_MAX + 1), "nyc")).toThrow(invalid);
+    expect(() => decodeBeat(new Uint8Array(BEAT_BYTES_MAX + 1), "nyc", isBeatContent)).toThrow(
+      invalid,
+    );
+  });
+
+  it("is refused when it does not say what this version reads of one, wherever that is", () => {
+    const position = { incarnation: "i", seq: 1, dot: 1n };
+    const end = { logSeq: 1, outboxRows: 0, dot: 1n };
+    const wrong: object[] = [
+      { term: undefined },
+      { epoch: 1.5 },
+      { incarnation: 7 },
+      { log: { created: "c", firstSeq: 1 } },
+      { ends: undefined },
+      { ends: { c: undefined } },
+      { ends: { c: { ...end, logSeq: -1 } } },
+      { ends: { c: { ...end, dot: 1 } } },
+      { applied: [] },
+      { applied: { lon: null } },
+      { applied: { lon: { c: { ...position, incarnation: null } } } },
+      { applied: { lon: { c: { ...position, seq: Number.NaN } } } },
+      { policyHashes: { c: 7 } },
+    ];
+    for (const part of wrong) {
+      const beat = { ...BEAT, content: { ...CONTENT, ...part } };
+      expect(() => decodeBeat(encodeBeat(beat), "nyc", isBeatContent)).toThrow(invalid);
+    }
+    const more = { ...BEAT, content: { ...CONTENT, log: undefined, later: [1] } };
+    expect(decodeBeat(encodeBeat(more), "nyc", isBeatContent).content).toMatchObject({
+      later: [1],
+    });
   });
 
   it("never does anything but decode or be refused, whatever the bytes", () => {
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
         try {
-          expect(decodeBeat(bytes, "nyc").site).toBe("nyc");
+          expect(decodeBeat(bytes, "nyc", isBeatContent).site).toBe("nyc");
         } catch (error) {
           expect(error).toMatchObject({ code: ErrorCode.PeerMessageInvalid });
         }
@@ -77,9 +108,12 @@ describe("heartbeats", () => {
       clock,
       logger,
       content: () => CONTENT,
+      isContent: isBeatContent,
     });
     const running = beats.run(stop.signal);
-    expect(decodeBeat(sent[0] ?? new Uint8Array(), "lon")).toMatchObject({ count: 1 });
+    expect(decodeBeat(sent[0] ?? new Uint8Array(), "lon", isBeatContent)).toMatchObject({
+      count: 1,
+    });
     expect(beats.silenceMs("nyc")).toBe(Number.POSITIVE_INFINITY);
 
     handlers.get("isthmus.beat.nyc")?.(encodeBeat(BEAT), "isthmus.beat.nyc");
