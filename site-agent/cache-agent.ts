@@ -13,6 +13,7 @@ import type {
 import type { Context, Dot, Entry, Key, ValueHash } from "../topology/version/entry.ts";
 import type { Arrival } from "../topology/version/join.ts";
 import { valueHash } from "../topology/version/value-hash.ts";
+import { Wakeup } from "../topology/wakeup.ts";
 import { Applier } from "./apply/applier.ts";
 import { Intents } from "./apply/intents.ts";
 import { UnknownWrites, wasJoined } from "./apply/unknown-writes.ts";
@@ -84,7 +85,7 @@ export class CacheAgent implements CacheHands {
   /** Recovery found keys missing: the scan judges them before the logs are applied any further. */
   #leftToScan = false;
   #absenceVerdict: AbsenceVerdict = "absent";
-  #rescan: (() => void) | undefined;
+  readonly #rescan = new Wakeup();
   #committing: "no" | "yes" | "again" = "no";
 
   constructor(parts: CacheAgentParts) {
@@ -210,7 +211,7 @@ export class CacheAgent implements CacheHands {
       // Another object: a scan that is under way may have passed what is missing now, so it does not close this gap.
       this.#gap = { ...this.#gap };
     }
-    this.#rescan?.();
+    this.#rescan.call();
   }
 
   /**
@@ -344,7 +345,7 @@ export class CacheAgent implements CacheHands {
       while (!ended.signal.aborted) {
         if (this.#gap !== undefined) await this.#repair(ended.signal);
         if (this.#gap !== undefined) await clock.sleep(200, ended.signal);
-        else await this.#untilRescan(ended.signal);
+        else await this.#rescan.wait(ended.signal);
       }
     } finally {
       signal.removeEventListener("abort", stop);
@@ -363,19 +364,6 @@ export class CacheAgent implements CacheHands {
     const number = ((ledger.fact(fact) as number | undefined) ?? 0) + 1;
     ledger.setFact(fact, number);
     return number;
-  }
-
-  #untilRescan(signal: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      const wake = () => {
-        signal.removeEventListener("abort", wake);
-        this.#rescan = undefined;
-        resolve();
-      };
-      this.#rescan = wake;
-      signal.addEventListener("abort", wake);
-      if (signal.aborted || this.#gap !== undefined) wake();
-    });
   }
 
   async #repair(signal: AbortSignal): Promise<void> {

@@ -9,6 +9,7 @@ import {
 import { controlSubject, type CacheName, type SiteName } from "../../topology/names.ts";
 import type { Bus, CacheHands, Clock, Logger, PeerEntry, Random } from "../../topology/ports.ts";
 import type { Key } from "../../topology/version/entry.ts";
+import { Wakeup } from "../../topology/wakeup.ts";
 import { decodeEntries, decodeKeys, encodeEntries, encodeKeys } from "./peer-entries.ts";
 import { inOurClock, entryBytes } from "./resync-cache.ts";
 
@@ -60,8 +61,7 @@ export interface AbsentFetcherParts {
  */
 export class AbsentFetcher {
   readonly #parts: AbsentFetcherParts;
-  #wanted = false;
-  #wake: (() => void) | undefined;
+  readonly #wakeup = new Wakeup();
   /** Keys fetched, and keys that no peer had, since the process started. */
   fetched = 0;
   notFound = 0;
@@ -72,17 +72,15 @@ export class AbsentFetcher {
 
   /** Keys without a copy may have come up. */
   kick(): void {
-    this.#wanted = true;
-    this.#wake?.();
+    this.#wakeup.call();
   }
 
   /** Fetches whenever kicked, until the signal aborts; tries again while a peer cannot be reached. */
   async run(signal: AbortSignal): Promise<void> {
     const { clock, random, logger } = this.#parts;
     for (let attempt = 0; !signal.aborted;) {
-      if (!this.#wanted) await this.#sleep(signal);
+      await this.#wakeup.wait(signal);
       if (signal.aborted) return;
-      this.#wanted = false;
       try {
         const isAll = await this.#fetchAll(signal);
         attempt = isAll ? 0 : attempt + 1;
@@ -92,7 +90,7 @@ export class AbsentFetcher {
       }
       if (attempt === 0) continue;
       // Also for keys that no peer had: one may get the copy later, from a log that is still on its way.
-      this.#wanted = true;
+      this.#wakeup.call();
       const waits = { firstMs: 50, mostMs: FETCH_AGAIN_MS_MAX };
       await clock.sleep(backOffMs(attempt, waits, random), signal);
     }
@@ -103,19 +101,6 @@ export class AbsentFetcher {
     for (let at = 0; at < keys.length; at += FETCH_KEYS_MAX) {
       await this.#fetchPage(keys.slice(at, at + FETCH_KEYS_MAX));
     }
-  }
-
-  #sleep(signal: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      const wake = () => {
-        signal.removeEventListener("abort", wake);
-        this.#wake = undefined;
-        resolve();
-      };
-      this.#wake = wake;
-      signal.addEventListener("abort", wake);
-      if (signal.aborted || this.#wanted) wake();
-    });
   }
 
   /** True if no key is left that no peer had. */

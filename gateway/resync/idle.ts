@@ -10,6 +10,7 @@ import {
 import { controlSubject, type CacheName, type SiteName } from "../../topology/names.ts";
 import type { Bus, CacheHands, Clock, LastUse, Logger } from "../../topology/ports.ts";
 import type { Key } from "../../topology/version/entry.ts";
+import { Wakeup } from "../../topology/wakeup.ts";
 import { decodeKeys, decodeUses, encodeKeys, encodeUses } from "./peer-entries.ts";
 
 const VERB = "idle";
@@ -115,7 +116,7 @@ export class IdleAsker {
   readonly #waiting = new Map<Key, Waiting>();
   /** Keys may wait in the ledger that are not in memory. */
   #isMore = false;
-  #wake: (() => void) | undefined;
+  readonly #wakeup = new Wakeup();
 
   constructor(parts: IdleAskerParts) {
     this.#parts = parts;
@@ -131,20 +132,20 @@ export class IdleAsker {
     if (isNew) this.#parts.stats.idleAsked += 1;
     const dueAt = this.#parts.clock.monotonic() + IDLE_GATHER_MS;
     this.#waiting.set(key, { dueAt, unansweredSince: undefined, attempts: 0 });
-    this.#wake?.();
+    this.#wakeup.call();
   }
 
   /** Keys may wait in the ledger: of an earlier run, or because copies were lost. */
   kick(): void {
     this.#isMore = true;
-    this.#wake?.();
+    this.#wakeup.call();
   }
 
   /** Asks whenever there is something to ask, until the signal aborts. */
   async run(signal: AbortSignal): Promise<void> {
     const { clock, logger } = this.#parts;
     while (!signal.aborted) {
-      if (!this.#isMore && this.#waiting.size === 0) await this.#sleep(signal);
+      if (!this.#isMore && this.#waiting.size === 0) await this.#wakeup.wait(signal);
       if (signal.aborted) return;
       await clock.sleep(IDLE_GATHER_MS / 2, signal);
       if (signal.aborted) return;
@@ -156,19 +157,6 @@ export class IdleAsker {
         await clock.sleep(RETRY_MS_MAX, signal);
       }
     }
-  }
-
-  #sleep(signal: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      const wake = () => {
-        signal.removeEventListener("abort", wake);
-        this.#wake = undefined;
-        resolve();
-      };
-      this.#wake = wake;
-      signal.addEventListener("abort", wake);
-      if (signal.aborted) wake();
-    });
   }
 
   async #findMore(signal: AbortSignal): Promise<void> {

@@ -4,6 +4,7 @@ import { BATCH_BYTES_MAX, BATCH_ROWS_MAX, RETRY_MS_MAX } from "../../topology/li
 import { type BatchHeader, decodeBatch, joinBatch } from "../../topology/mutation/batch.ts";
 import { type CacheName, logSubject, type SiteName } from "../../topology/names.ts";
 import type { CacheLedger, Clock, OutboxRows, Random, SiteLog } from "../../topology/ports.ts";
+import { Wakeup } from "../../topology/wakeup.ts";
 import type { CacheStats } from "../cache-stats.ts";
 import type { LogHead } from "./log-head.ts";
 
@@ -50,8 +51,7 @@ export class Publisher {
   #batches = 0;
   /** Rows up to here are in a batch. */
   #frozen = 0;
-  #wake: (() => void) | undefined;
-  #kicked = false;
+  readonly #wakeup = new Wakeup();
 
   constructor(parts: PublisherParts) {
     this.#parts = parts;
@@ -65,26 +65,21 @@ export class Publisher {
 
   /** Something was queued. */
   kick(): void {
-    this.#kicked = true;
-    this.#wake?.();
+    this.#wakeup.call();
   }
 
   /** Publishes until the signal aborts; what is in flight then is left to the next start. */
   async run(signal: AbortSignal): Promise<void> {
-    const stop = () => this.#wake?.();
-    signal.addEventListener("abort", stop);
     while (!signal.aborted) {
-      this.#kicked = false;
       const batch = this.#parts.rows.outbox(this.#frozen, BATCH_ROWS_MAX, BATCH_BYTES_MAX);
       const last = batch.rows.at(-1);
       if (last === undefined) {
-        if (!this.#kicked) await this.#sleep(signal);
+        await this.#wakeup.wait(signal);
         continue;
       }
       this.#frozen = last.seq;
       await this.#send(batch, signal);
     }
-    signal.removeEventListener("abort", stop);
   }
 
   /** Resolves when the outbox is empty, at most after `ms`; true if it is. */
@@ -96,16 +91,6 @@ export class Publisher {
       await clock.sleep(5);
     }
     return rows.outboxSize().rows === 0;
-  }
-
-  #sleep(signal: AbortSignal): Promise<void> {
-    return new Promise((resolve) => {
-      this.#wake = () => {
-        this.#wake = undefined;
-        resolve();
-      };
-      if (signal.aborted || this.#kicked) this.#wake();
-    });
   }
 
   async #send(batch: OutboxRows, signal: AbortSignal): Promise<void> {
