@@ -23,6 +23,7 @@ import { CacheStats } from "./cache-stats.ts";
 import { IdleKeys } from "./idle-keys.ts";
 import { KeyLocks } from "./key-locks.ts";
 import { LocalChanges } from "./local-changes.ts";
+import { PolicyReview } from "./policy-review.ts";
 import { PastStates } from "./past-states.ts";
 import { Offers } from "./offers.ts";
 import { OwnUses } from "./own-uses.ts";
@@ -71,6 +72,7 @@ export class CacheAgent implements CacheHands {
   readonly #unknownWrites: UnknownWrites;
   readonly #past: PastStates;
   readonly #intents: Intents;
+  readonly #review: PolicyReview;
   #info: CacheInfo | undefined;
   /** Rises with each registration, restarts included; -1 while no listener is registered. */
   #listener = -1;
@@ -115,6 +117,8 @@ export class CacheAgent implements CacheHands {
       policy: parts.policy.conflict,
       merges: parts.merges,
     });
+    const settle = (key: Key): Promise<ApplyOutcome> => this.#applier.settle(key);
+    this.#review = new PolicyReview({ ...parts, rows, settle });
     this.#offers = new Offers(this.rows, connector, this.floor, {
       hash: (value) => this.#hash(value),
       withoutValues: this.#invalidate,
@@ -397,6 +401,7 @@ export class CacheAgent implements CacheHands {
       await markMissing(parts, scan.found, gap.since, signal);
     }
     await this.#capture.drained();
+    await this.#review.run(signal);
     if (signal.aborted || this.#gap !== gap) return;
     this.#gap = undefined;
     this.#state = "live";

@@ -243,6 +243,28 @@ describe("writes at sites that cannot see each other", () => {
     expectWinners(THREE, await play(THREE));
   });
 
+  it("are decided anew, at all sites, when the file names other policies, and nothing is sent for it (I2, I4)", async () => {
+    /** Each cache gets the policy of the next one. */
+    const next = (cache: Cache): Cache =>
+      CACHES[(CACHES.indexOf(cache) + 1) % CACHES.length] ?? cache;
+    const policies = (of: (cache: Cache) => Cache): string[] =>
+      CACHES.map((name) => `{ match: ${name}, mode: async, conflict: ${POLICIES[of(name)]} }`);
+    for (const of of [next, (cache: Cache) => cache]) {
+      await sites().stop();
+      await sites().run(policies(of));
+      const shown = new Map<Cache, Map<string, JavaEntry>>();
+      for (const cache of CACHES) shown.set(cache, await sites().level(cache));
+      const contests = [...TWO, ...THREE].map(({ shows, ...contest }) => {
+        const now = CACHES.map((cache) => [cache, shows[of(cache)]] as const);
+        return { ...contest, shows: Object.fromEntries(now) as Record<Cache, string | undefined> };
+      });
+      expectWinners(contests, shown);
+      for (const { site } of sites().all)
+        for (const { agent } of site.caches.values())
+          expect(agent?.stats.publishedMutations).toBe(0);
+    }
+  });
+
   it("are superseded by a write that had seen them, whatever the policy (I3)", async () => {
     for (const cache of CACHES) {
       await write(cache, "two puts", ["fra", "after all"]);

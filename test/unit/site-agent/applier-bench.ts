@@ -51,10 +51,10 @@ export class ApplierBench {
   readonly unknownWrites: UnknownWrites;
   readonly changes: LocalChanges;
   readonly dots: DotReserve;
-  readonly applier: Applier;
+  applier: Applier;
 
   constructor(policy: ConflictPolicy = "last-writer-wins", invalidate = false) {
-    const { machine, cache, dirty, stats } = this;
+    const { machine, cache, stats } = this;
     const { clock, ledger } = machine;
     cache.now = () => clock.now();
     this.unknownWrites = new UnknownWrites(clock);
@@ -74,7 +74,13 @@ export class ApplierBench {
       onQueued: () => undefined,
       onOversized: () => undefined,
     });
-    this.applier = new Applier({
+    this.applier = this.#makeApplier(policy, invalidate);
+  }
+
+  #makeApplier(policy: ConflictPolicy, invalidate: boolean): Applier {
+    const { machine, cache, dirty, stats } = this;
+    const { clock, ledger } = machine;
+    return new Applier({
       ledger,
       rows: this.rows,
       connector: cache,
@@ -85,7 +91,7 @@ export class ApplierBench {
       stats,
       clock,
       hash: hashOf,
-      floor,
+      floor: () => new Map(),
       policy,
       merges: unionMerge,
       invalidate,
@@ -99,6 +105,11 @@ export class ApplierBench {
       onConflict: (_key, versions) => this.conflicts.push(versions),
       onMissingValue: (key) => this.missing.push(key),
     });
+  }
+
+  /** From now on the site's file names another policy. */
+  changePolicy(policy: ConflictPolicy): void {
+    this.applier = this.#makeApplier(policy, false);
   }
 
   get rows() {

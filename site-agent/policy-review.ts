@@ -1,0 +1,87 @@
+import { LEDGER_PAGE_ROWS } from "../topology/limits.ts";
+import type { CacheName } from "../topology/names.ts";
+import type { CachePolicy } from "../topology/policy/cache-policy.ts";
+import type { ApplyOutcome, CacheLedger, Clock, Ledger, Logger } from "../topology/ports.ts";
+import type { Entry, Key } from "../topology/version/entry.ts";
+import { shown, valuesNeeded, type MergeRegistry } from "../topology/version/show.ts";
+
+/** What {@link PolicyReview} needs of its site. */
+export interface PolicyReviewParts {
+  readonly cache: CacheName;
+  readonly policy: CachePolicy;
+  /** Of the conflict policy, a merge module's content included. */
+  readonly policyHash: string;
+  readonly merges: MergeRegistry;
+  readonly ledger: Ledger;
+  readonly rows: CacheLedger;
+  /** Brings one key to what shows of its versions, with an intent on disk. */
+  readonly settle: (key: Key) => Promise<ApplyOutcome>;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/**
+ * After a change of a cache's conflict policy each key with more than one version is evaluated again, because another of them
+ * may show now (design section 4). The ledger says which policy it was last evaluated under; a review that did not end is done
+ * again.
+ */
+export class PolicyReview {
+  readonly #parts: PolicyReviewParts;
+
+  constructor(parts: PolicyReviewParts) {
+    this.#parts = parts;
+  }
+
+  get #fact(): string {
+    return `policy/${this.#parts.cache}`;
+  }
+
+  /** Evaluates the keys anew if the policy is another one than it was; rejects with what the cache or the ledger threw. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { ledger, policy, policyHash, cache, logger } = this.#parts;
+    const before = ledger.fact(this.#fact);
+    if (before === policyHash) return;
+    // Under `invalidate` nothing shows that another site wrote.
+    if (before !== undefined && policy.mode !== "invalidate") {
+      const counts = await this.#review(signal);
+      if (signal.aborted) return;
+      logger.info(
+        { cache, ...counts },
+        "the conflict policy is another one: keys with several versions were evaluated again",
+      );
+    }
+    ledger.setFact(this.#fact, policyHash);
+    await ledger.commit();
+  }
+
+  /** A page of the ledger after the other: the keys of one share a sync of their intents. */
+  async #review(signal: AbortSignal): Promise<{ reviewed: number; written: number }> {
+    const { rows, settle, clock } = this.#parts;
+    let [reviewed, written] = [0, 0];
+    let after: Key | undefined;
+    while (!signal.aborted) {
+      const page = rows.page(after, LEDGER_PAGE_ROWS);
+      const due = page.filter(([, entry]) => this.#mayShowAnother(entry));
+      const outcomes = await Promise.all(due.map(([key]) => settle(key)));
+      reviewed += due.length;
+      written += outcomes.filter((outcome) => outcome === "written").length;
+      const last = page.at(-1);
+      if (last === undefined) break;
+      after = last[0];
+      await clock.sleep(0);
+    }
+    return { reviewed, written };
+  }
+
+  #mayShowAnother({ presence, siblings }: Entry): boolean {
+    // What comes back for an absent key is evaluated then.
+    if (siblings.length < 2 || presence === "absent") return false;
+    if (presence === "live") return true;
+    // Of what shows the cache has the bytes, and it ended there: only a version that was hidden, and kept its bytes, may come up.
+    const { policy, merges } = this.#parts;
+    const inputs = valuesNeeded(siblings, policy.conflict);
+    if (inputs.length > 0) return inputs.every(({ value }) => value !== undefined);
+    const shows = shown(siblings, policy.conflict, merges);
+    return shows?.kind === "put" && shows.value !== undefined;
+  }
+}
