@@ -117,21 +117,14 @@ export class LocalChanges {
     if (!unsent) {
       const replaces = outboxSeq > frozenSeq() ? outboxSeq : undefined;
       if (replaces !== undefined) stats.conflated += 1;
-      const record: Mutation = {
-        key,
-        kind,
-        dot,
-        context: before?.context ?? floor,
-        at,
-        hash,
-        expiresAt,
-        maxIdleMs,
-        ...(change.value === undefined ? {} : { value: change.value }),
-      };
+      const context = before?.context ?? floor;
+      const bare: Mutation = { key, kind, dot, context, at, hash, expiresAt, maxIdleMs };
+      const record = change.value === undefined ? bare : { ...bare, value: change.value };
       outboxSeq = ledger.enqueue(record, replaces);
     }
     const entry: Entry = {
-      ...versions,
+      context: versions.context,
+      siblings: versions.siblings,
       presence: kind === "put" ? "live" : "tombstone",
       held: change.held,
       outboxSeq,

@@ -1,5 +1,6 @@
 import { dirname, resolve } from "node:path";
 import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
+import { BUFFER_POOL_BYTES } from "../../topology/limits.ts";
 import { LOG_LEVELS, siteLogger, type LogLevel } from "../log/site-logger.ts";
 import { unavailableKeys } from "../site/unavailable.ts";
 import { loadMerges } from "../site/merges.ts";
@@ -29,6 +30,7 @@ export const run: Verb = {
         { hint: "take the key out to run without it; `sync` is then confirmed, and not held" },
       );
     }
+    Buffer.poolSize = BUFFER_POOL_BYTES;
     const directory = dirname(resolve(context.cwd, context.file));
     const merges = await loadMerges(config, directory);
     const { logger, close } = siteLogger(name, levelOf(context), systemClock);

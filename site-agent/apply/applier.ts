@@ -262,20 +262,21 @@ export class Applier {
     plan: Plan,
     token: bigint | undefined,
   ): Entry {
+    const { context, siblings } = versions;
     const outboxSeq = entry?.outboxSeq ?? 0;
     if (plan.write === "none") {
       const held = plan.presence === "live" ? entry?.held : undefined;
-      return { ...versions, presence: plan.presence, held, outboxSeq };
+      return { context, siblings, presence: plan.presence, held, outboxSeq };
     }
     if (plan.write === "remove") {
-      return { ...versions, presence: plan.presence, held: undefined, outboxSeq };
+      return { context, siblings, presence: plan.presence, held: undefined, outboxSeq };
     }
     const { hash, expiresAt, maxIdleMs } = plan.wanted;
     // The next event of this key is ours if the one of the state that was replaced has been seen.
     const listener = this.#parts.listener();
     const seenBy = token === undefined && entry?.held?.seenBy === listener ? listener : 0;
     const held = { hash, token, seenBy, expiresAt, maxIdleMs };
-    return { ...versions, presence: "live", held, outboxSeq };
+    return { context, siblings, presence: "live", held, outboxSeq };
   }
 
   /**
