@@ -40,7 +40,7 @@ export interface WayAtSite {
 
 /** One version's way. */
 export interface VersionWay extends VersionName {
-  /** null: no site has it any more, only that it was seen. */
+  /** null: only a dead letter tells of it. */
   readonly version: VersionView | null;
   /** In its author's log, as the author or a mirror tells. */
   readonly log: { readonly seq: number; readonly storedAt: number } | null;
@@ -67,20 +67,32 @@ export function versionsOf(traces: readonly SiteTrace[]): readonly VersionName[]
 
 /** What became of each version at each site that answered. Pure. */
 export function waysOf(traces: readonly SiteTrace[]): readonly VersionWay[] {
-  return versionsOf(traces).map((name) => {
-    const logged = traces.flatMap((trace) => loggedAt(trace, name) ?? []);
-    const inLog = logged.find(({ seq }) => seq !== null);
-    const version = traces.flatMap((t) => t.versions).filter((v) => isSame(v, name));
-    const { seq = null, storedAt = null } = inLog ?? {};
-    const log = seq === null || storedAt === null ? null : { seq, storedAt };
-    return {
-      ...name,
-      // The log tells the size too.
-      version: inLog?.version ?? version.find((v) => v.bytes !== null) ?? version[0] ?? null,
-      log,
-      sites: traces.map((trace) => wayAt(trace, name, log?.seq)),
-    };
-  });
+  return versionsOf(traces)
+    .map((name) => wayOf(traces, name))
+    .filter((way) => isOfKey(traces, way));
+}
+
+/** A dot that is only said to be seen may be the floor's of the cache, which a new key takes over: not a version of the key. */
+function isOfKey(traces: readonly SiteTrace[], { author, dot, version }: VersionWay): boolean {
+  if (version !== null) return true;
+  return traces.some(({ deadLetters }) =>
+    deadLetters.some((letter) => letter.origin === author && letter.dot === dot),
+  );
+}
+
+function wayOf(traces: readonly SiteTrace[], name: VersionName): VersionWay {
+  const logged = traces.flatMap((trace) => loggedAt(trace, name) ?? []);
+  const inLog = logged.find(({ seq }) => seq !== null);
+  const versions = traces.flatMap((t) => t.versions).filter((v) => isSame(v, name));
+  const { seq = null, storedAt = null } = inLog ?? {};
+  const log = seq === null || storedAt === null ? null : { seq, storedAt };
+  return {
+    ...name,
+    // The log tells the size too.
+    version: inLog?.version ?? versions.find((v) => v.bytes !== null) ?? versions[0] ?? null,
+    log,
+    sites: traces.map((trace) => wayAt(trace, name, log?.seq)),
+  };
 }
 
 const isSame = (a: VersionName, b: VersionName): boolean =>

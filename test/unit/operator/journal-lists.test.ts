@@ -46,7 +46,12 @@ describe("a site's list of conflicts", () => {
 
 describe("a site's list of dead letters", () => {
   const letter = (cache: string, key: string, reason = "r") => ({
-    ...{ origin: "nyc", cache, seq: 7, key, dot: makeDot(1, 0), reason },
+    origin: "nyc",
+    cache,
+    seq: 7,
+    key,
+    dot: makeDot(1, 0),
+    reason,
     payload: Buffer.from("secret"),
   });
 

@@ -139,6 +139,8 @@ describe("the way of a version", () => {
       "lon/9",
     ]);
     expect(waysOf([trace("nyc", {})])).toEqual([]);
+    // A dot that no log and no row has a version of came with the floor.
+    expect(waysOf(traces).map(({ dot }) => dot)).toEqual(["100", "20"]);
     const letter = { id: "lon:3", origin: "nyc", dot: "20", reason: "r" };
     expect(versionsOf([trace("lon", { deadLetters: [letter] })])).toEqual([
       { author: "nyc", dot: "20" },
