@@ -3,6 +3,8 @@ import type { Key } from "./version/entry.ts";
 
 const PREFIX = "hex:";
 const decoder = new TextDecoder("utf-8", { fatal: true });
+/** ProtoStream's WrappedMessage of a string: field 9, length-delimited. */
+const PROTOSTREAM_STRING = 0x4a;
 
 /**
  * A key for people and JSON: as UTF-8 when every character is printable, else `hex:...`. So is a key that begins with `hex:`,
@@ -10,17 +12,39 @@ const decoder = new TextDecoder("utf-8", { fatal: true });
  */
 export function showKey(key: Key): string {
   const bytes = Buffer.from(key, "latin1");
+  const text = printable(bytes);
+  if (text !== undefined && !text.startsWith(PREFIX)) return text;
+  return PREFIX + bytes.toString("hex");
+}
+
+/** The text of a key that is a string in application/x-protostream, if it is one and printable. */
+export function protostreamText(key: Key): string | undefined {
+  const bytes = Buffer.from(key, "latin1");
+  const [type, length = 0, more = 0] = bytes;
+  if (type !== PROTOSTREAM_STRING) return undefined;
+  const [from, expected] = length < 0x80 ? [2, length] : [3, (length & 0x7f) | (more << 7)];
+  if (more >= 0x80 && from === 3) return undefined;
+  return bytes.length === from + expected ? printable(bytes.subarray(from)) : undefined;
+}
+
+/** The key that a string is in application/x-protostream, as Java clients and the REST endpoint write it. */
+export function protostreamKey(text: string): Key {
+  const bytes = Buffer.from(text, "utf8");
+  const { length } = bytes;
+  const head = length < 0x80 ? [length] : [(length & 0x7f) | 0x80, length >> 7];
+  return Buffer.concat([Buffer.from([PROTOSTREAM_STRING, ...head]), bytes]).toString("latin1");
+}
+
+/** The bytes as UTF-8; undefined unless there are some and each character can be shown. */
+function printable(bytes: Buffer): string | undefined {
   try {
     const text = decoder.decode(bytes);
     // The decoder drops a byte order mark: then the text is not the bytes.
     const isWhole = Buffer.byteLength(text) === bytes.length;
-    if (isWhole && text !== "" && !/[\p{C}\p{Zl}\p{Zp}]/u.test(text) && !text.startsWith(PREFIX)) {
-      return text;
-    }
+    return isWhole && text !== "" && !/[\p{C}\p{Zl}\p{Zp}]/u.test(text) ? text : undefined;
   } catch {
-    // No UTF-8.
+    return undefined;
   }
-  return PREFIX + bytes.toString("hex");
 }
 
 /** The key that a text stands for, in either form of {@link showKey}. @throws UsageInvalid for `hex:` with what is no hex. */

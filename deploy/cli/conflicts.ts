@@ -27,7 +27,7 @@ export const conflicts: Verb = {
     "keys that were written at two sites at once: what showed, what lost; restore puts it back",
   args: "[restore ID]",
   json:
-    '{"conflicts": [{id, cache, key, foundAt, policy, shows, versions: [{author, dot, at, kind, hash, bytes, expiresAt, ' +
+    '{"conflicts": [{id, cache, key, keyText, foundAt, policy, shows, versions: [{author, dot, at, kind, hash, bytes, expiresAt, ' +
     'maxIdleMs}], lost, restored}], "kept": [{site, rows, rowsMax, bytes, bytesMax, dropped, isCut}], "unanswered": ' +
     "[{site, reason}]}; restore: {id, outcome, cache, key, version, dot, before}",
   options: {
@@ -72,12 +72,13 @@ async function list(config: Config, bus: Bus, context: VerbContext): Promise<Exi
 
 const HEADER = ["ID", "FOUND", "CACHE", "KEY", "SHOWS", "LOST"];
 
-function cells({ id, foundAt, cache, key, shows, policy, versions, lost, restored }: ConflictView) {
+function cells(conflict: ConflictView): string[] {
+  const { id, foundAt, cache, key, keyText, shows, policy, versions, lost, restored } = conflict;
   const losers = versions.filter(({ author }) => lost.includes(author));
   const text = losers.map((v) => `${v.author} ${versionText(v)}`).join(", ");
   const mark = restored === null ? "" : ` (restored ${restored.author}'s)`;
   const why = `${shows ?? "nothing"} by ${policyText(policy)}`;
-  return [id, timeText(foundAt), cache, key, why, text + mark];
+  return [id, timeText(foundAt), cache, keyText ?? key, why, text + mark];
 }
 
 /** A version's kind, size and time. */

@@ -24,7 +24,7 @@ export const deadLetters: Verb = {
   summary: "mutations that could not be applied or sent, with the reason; retry tries one again",
   args: "[retry ID]",
   json:
-    '{"deadLetters": [{id, cache, key, foundAt, origin, seq, reason, bytes}], "kept": [{site, rows, rowsMax, bytes, ' +
+    '{"deadLetters": [{id, cache, key, keyText, foundAt, origin, seq, reason, bytes}], "kept": [{site, rows, rowsMax, bytes, ' +
     'bytesMax, dropped, isCut}], "unanswered": [{site, reason}]}; retry: {id, cache, outcomes: [{key, outcome}]}',
   options: journalOptions,
   run: (context: VerbContext): Promise<Exit> =>
@@ -61,10 +61,11 @@ async function list(config: Config, bus: Bus, context: VerbContext): Promise<Exi
 
 const HEADER = ["ID", "FOUND", "CACHE", "KEY", "FROM", "SIZE", "REASON"];
 
-function cells({ id, foundAt, cache, key, origin, seq, bytes, reason }: DeadLetterView): string[] {
+function cells(letter: DeadLetterView): string[] {
+  const { id, foundAt, cache, key, keyText, origin, seq, bytes, reason } = letter;
   const from = origin === null ? "this site, not sent" : `${origin} #${seq ?? "?"}`;
   const size = bytes === 0 ? "-" : bytesText(bytes);
-  return [id, timeText(foundAt), cache, key ?? "(a whole batch)", from, size, reason];
+  return [id, timeText(foundAt), cache, keyText ?? key ?? "(a whole batch)", from, size, reason];
 }
 
 async function retry(config: Config, bus: Bus, context: VerbContext, text: string): Promise<Exit> {

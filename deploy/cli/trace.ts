@@ -1,7 +1,7 @@
 import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
-import { parseKey, showKey } from "../../topology/key-text.ts";
+import { parseKey, protostreamKey, protostreamText, showKey } from "../../topology/key-text.ts";
 import { type VersionWay, versionsOf, type WayAtSite, waysOf } from "../operator/key-way.ts";
-import type { SiteTrace } from "../operator/trace-key.ts";
+import type { SiteTrace, VersionName } from "../operator/trace-key.ts";
 import { askSites, bytesText, tellUnanswered, timeText, withSites } from "./ask-sites.ts";
 import { textTable } from "./text-table.ts";
 import type { Exit, Verb, VerbContext } from "./verb.ts";
@@ -22,14 +22,24 @@ export const trace: Verb = {
         ErrorCode.UsageInvalid,
         "trace needs a cache, by its name in the file, and a key: as text, or as hex:... of its bytes",
       );
-    const key = showKey(parseKey(text));
+    const bytes = parseKey(text);
     return withSites(context, async (config, bus) => {
+      const ask = (key: string, versions: readonly VersionName[]) =>
+        askSites<SiteTrace>(config, bus, "trace", { cache, key, versions });
+      let key = showKey(bytes);
       // Which versions there are shows only when all have answered: then each looks for all of them.
-      const first = await askSites<SiteTrace>(config, bus, "trace", { cache, key, versions: [] });
-      const versions = versionsOf(first.answers);
-      const question = { cache, key, versions };
-      const { answers, unanswered } =
-        versions.length === 0 ? first : await askSites<SiteTrace>(config, bus, "trace", question);
+      let first = await ask(key, []);
+      let versions = versionsOf(first.answers);
+      if (versions.length === 0) {
+        // A text is mostly the string of an application, which many caches keep as ProtoStream has it.
+        const string = showKey(protostreamKey(text));
+        const asString = await ask(string, []);
+        if (versionsOf(asString.answers).length > 0) {
+          [key, first, versions] = [string, asString, versionsOf(asString.answers)];
+          context.stderr.write(`isthmus: the key is the ProtoStream string ${key}\n`);
+        }
+      }
+      const { answers, unanswered } = versions.length === 0 ? first : await ask(key, versions);
       const sites = answers.toSorted((a, b) => (a.site < b.site ? -1 : 1));
       const ways = waysOf(sites);
       if (context.json) {
@@ -50,7 +60,9 @@ export function traceText(
 ): string {
   const blocks = ways.map((way) => wayText(way));
   if (ways.length === 0) blocks.push(`no site that answered has a version of it\n`);
-  return `${cache} ${key}\n${blocks.join("")}${textTable(sites.map(siteCells))}`;
+  const string = protostreamText(parseKey(key));
+  const head = `${cache} ${string ?? key}`;
+  return `${head}\n${blocks.join("")}${textTable(sites.map(siteCells))}`;
 }
 
 function wayText({ author, dot, version, log, sites }: VersionWay): string {

@@ -5,7 +5,7 @@ import {
   JOURNAL_ROWS_MAX,
   LEDGER_PAGE_ROWS,
 } from "../../topology/limits.ts";
-import { showKey } from "../../topology/key-text.ts";
+import { protostreamText, showKey } from "../../topology/key-text.ts";
 import type { CacheName, SiteName } from "../../topology/names.ts";
 import type { ConflictPolicy } from "../../topology/policy/conflict.ts";
 import type { Clock } from "../../topology/ports.ts";
@@ -35,6 +35,8 @@ export interface ConflictView {
   readonly id: string;
   readonly cache: CacheName;
   readonly key: string;
+  /** null: the key is no string of application/x-protostream. */
+  readonly keyText: string | null;
   readonly foundAt: number;
   readonly policy: ConflictPolicy;
   /** Author of what showed; "(merged)" for a computed value; null: nothing did. */
@@ -52,6 +54,8 @@ export interface DeadLetterView {
   readonly cache: CacheName;
   /** null: a whole batch that could not be decoded. */
   readonly key: string | null;
+  /** null: it is no string of application/x-protostream. */
+  readonly keyText: string | null;
   readonly foundAt: number;
   /** The log it came from; null: a change of this site that is too large to be sent. */
   readonly origin: SiteName | null;
@@ -137,7 +141,8 @@ export class JournalLists {
     return {
       id: `${this.#site}:${id}`,
       cache,
-      key: briefKey(key),
+      key: brief(showKey(key), key),
+      keyText: textIn(key),
       foundAt,
       policy,
       shows: shows ?? null,
@@ -152,7 +157,8 @@ export class JournalLists {
     return {
       id: `${this.#site}:${id}`,
       cache,
-      key: key === undefined ? null : briefKey(key),
+      key: key === undefined ? null : brief(showKey(key), key),
+      keyText: key === undefined ? null : textIn(key),
       foundAt,
       origin: origin ?? null,
       seq: seq ?? null,
@@ -171,9 +177,13 @@ export function versionView(version: Omit<ConflictVersion, "offsetMs">): Version
 
 const BRIEF_CHARS = 256;
 
-/** A key of a list: cut when it is very long, with its size. */
-function briefKey(key: Key): string {
-  const text = showKey(key);
+/** A text of a key: cut when it is very long, with the key's size. */
+function brief(text: string, key: Key): string {
   if (text.length <= BRIEF_CHARS) return text;
   return `${text.slice(0, BRIEF_CHARS)}… (${key.length} bytes)`;
+}
+
+function textIn(key: Key): string | null {
+  const text = protostreamText(key);
+  return text === undefined ? null : brief(text, key);
 }
