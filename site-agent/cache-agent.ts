@@ -10,7 +10,7 @@ import type {
   LastUse,
   PeerEntry,
 } from "../topology/ports.ts";
-import type { Context, Dot, Entry, Key, ValueHash } from "../topology/version/entry.ts";
+import type { Context, Dot, Key, ValueHash } from "../topology/version/entry.ts";
 import type { Arrival } from "../topology/version/join.ts";
 import { valueHash } from "../topology/version/value-hash.ts";
 import { Wakeup } from "../topology/wakeup.ts";
@@ -27,12 +27,12 @@ import { PolicyReview } from "./policy-review.ts";
 import { PastStates } from "./past-states.ts";
 import { Offers } from "./offers.ts";
 import { OwnUses } from "./own-uses.ts";
-import { isRestarted, judgeAbsences, type AbsenceVerdict } from "./tail/absences.ts";
 import { CaptureOutage } from "./tail/capture-outage.ts";
 import { Capture } from "./tail/capture.ts";
 import { DirtyKeys } from "./tail/dirty-keys.ts";
+import { GapRepair } from "./tail/gap-repair.ts";
 import { Publisher } from "./tail/publisher.ts";
-import { markMissing, scanCache } from "./tail/repair.ts";
+import { Refills } from "./refills.ts";
 import { Tombstones } from "./tombstones.ts";
 
 /** What an unclean end may have left out of the ledger, by key: own versions, and those of the other sites. */
@@ -73,6 +73,8 @@ export class CacheAgent implements CacheHands {
   readonly #past: PastStates;
   readonly #intents: Intents;
   readonly #review: PolicyReview;
+  readonly #refills: Refills;
+  readonly #repairs: GapRepair;
   #info: CacheInfo | undefined;
   /** Rises with each registration, restarts included; -1 while no listener is registered. */
   #listener = -1;
@@ -86,7 +88,6 @@ export class CacheAgent implements CacheHands {
   #isRebuilding = false;
   /** Recovery found keys missing: the scan judges them before the logs are applied any further. */
   #leftToScan = false;
-  #absenceVerdict: AbsenceVerdict = "absent";
   readonly #rescan = new Wakeup();
   #committing: "no" | "yes" | "again" = "no";
 
@@ -100,6 +101,7 @@ export class CacheAgent implements CacheHands {
     this.#unknownWrites = new UnknownWrites(parts.clock);
     this.#past = new PastStates(parts.clock);
     this.#intents = new Intents(parts.ledger, parts.cache);
+    this.#refills = new Refills(parts);
     this.publisher = this.#makePublisher();
     this.#changes = this.#makeChanges();
     this.#capture = this.#makeCapture();
@@ -117,6 +119,16 @@ export class CacheAgent implements CacheHands {
       policy: parts.policy.conflict,
       merges: parts.merges,
     });
+    this.#repairs = new GapRepair({
+      ...this.#parts,
+      rows,
+      stats,
+      capture: this.#capture,
+      changes: this.#changes,
+      refills: this.#refills,
+      hash: (value) => this.#hash(value),
+      evicts: () => this.evicts,
+    });
     const settle = (key: Key): Promise<ApplyOutcome> => this.#applier.settle(key);
     this.#review = new PolicyReview({ ...parts, rows, settle });
     this.#offers = new Offers(this.rows, connector, this.floor, {
@@ -129,9 +141,9 @@ export class CacheAgent implements CacheHands {
     return this.#state;
   }
 
-  /** Why the cache is blocked, if it is. */
+  /** Why the cache is blocked, if it is, or what else is wrong with it. */
   get problem(): unknown {
-    return this.#problem;
+    return this.#problem ?? this.#refills.problem;
   }
 
   get gap(): Gap | undefined {
@@ -176,14 +188,23 @@ export class CacheAgent implements CacheHands {
     return this.#unknownWrites.mayBeOpen;
   }
 
+  /** Whether what is missing may have been evicted: the file says so, or it was found out. */
+  get evicts(): boolean {
+    return this.#parts.policy.evicts || this.#refills.problem !== undefined;
+  }
+
   readonly floor = (): Context => this.tombstones.floor;
 
   apply(key: Key, arrivals: readonly Arrival[]): Promise<ApplyOutcome> {
     return this.#applier.apply(key, arrivals);
   }
 
-  merge(entry: PeerEntry): Promise<ApplyOutcome> {
-    return this.#applier.merge(entry.key, entry);
+  async merge(entry: PeerEntry): Promise<ApplyOutcome> {
+    const { key } = entry;
+    const wasAbsent = this.rows.get(key)?.presence === "absent";
+    const outcome = await this.#applier.merge(key, entry);
+    if (wasAbsent && outcome === "written") this.#refills.refilled(key);
+    return outcome;
   }
 
   offer(keys: readonly Key[]): Promise<readonly PeerEntry[]> {
@@ -199,8 +220,8 @@ export class CacheAgent implements CacheHands {
   }
 
   /** The keys that wait for a copy from a peer, but for those of {@link CacheAgent.idle}. */
-  absentKeys(): AsyncIterable<Key> {
-    return this.idle.absentKeys(false);
+  async *absentKeys(): AsyncIterable<Key> {
+    if (this.#refills.problem === undefined) yield* this.idle.absentKeys(false);
   }
 
   /** A fault elsewhere (log trimmed, mode switched on) asks for a repair: the cache is scanned again. */
@@ -373,58 +394,24 @@ export class CacheAgent implements CacheHands {
   async #repair(signal: AbortSignal): Promise<void> {
     const gap = this.#gap;
     assert(gap, "a repair without a gap");
-    const { connector, clock, cache, ledger, logger, policy } = this.#parts;
+    const { ledger, logger } = this.#parts;
     this.#state = "scanning";
-    const fact = `runs/${cache}`;
-    const before = ledger.fact(fact) as Map<string, string> | undefined;
-    const opened = this.#info?.runs ?? new Map();
-    // What is captured from now on is of this run, also if no scan ever ends in it.
-    if (before === undefined) ledger.setFact(fact, opened);
-    const hash = (value: Uint8Array): ValueHash => this.#hash(value);
-    const parts = { connector, rows: this.rows, capture: this.#capture, clock, hash };
-    const scan = await scanCache(parts, gap.since, signal);
-    if (signal.aborted) return;
-    // It may have been restarted since it was opened: what the scan saw is told by the runs behind it.
-    const { runs } = await connector.open();
-    if (signal.aborted) return;
-    const cacheRestarted = isRestarted(before, opened) || isRestarted(opened, runs);
-    if (scan.missing > 0) {
-      const { evicts } = policy;
-      const judged = judgeAbsences({
-        live: scan.live,
-        missing: scan.missing,
-        cacheRestarted,
-        evicts,
-      });
-      this.#absenceVerdict = judged.verdict;
-      logger.info({ ...judged, missing: scan.missing }, "absences judged");
-      await markMissing(parts, scan.found, gap.since, signal);
-    }
-    await this.#capture.drained();
+    const repaired = await this.#repairs.run(gap.since, this.#info?.runs ?? new Map(), signal);
+    if (repaired === undefined) return;
     await this.#review.run(signal);
     if (signal.aborted || this.#gap !== gap) return;
     this.#gap = undefined;
     this.#state = "live";
     this.#problem = undefined;
-    ledger.setFact(fact, runs);
+    this.#repairs.note(repaired.runs);
     this.stageAlive();
     await ledger.commit();
-    const { scanned, different, missing } = scan;
+    const { scanned, different, missing, hasAbsent } = repaired;
     logger.info({ reason: gap.reason, scanned, different, missing }, "gap closed by a scan");
-    const hasAbsent = missing > 0 && this.#absenceVerdict === "absent";
     if (hasAbsent || this.#isRebuilding || !this.#isScanned) this.#parts.onAbsentKeys();
     this.#isScanned = true;
     this.#isRebuilding = false;
     this.#isReady = true;
-  }
-
-  #onAbsence(key: Key, entry: Entry, gapStart: number | undefined): void {
-    if (this.#absenceVerdict === "removed") {
-      this.#changes.remove(key, entry, gapStart);
-      return;
-    }
-    this.stats.absences += 1;
-    this.rows.put(key, { ...entry, presence: "absent", held: undefined });
   }
 
   #block(error: unknown): void {
@@ -541,7 +528,7 @@ export class CacheAgent implements CacheHands {
       expirySlackMs: maxClockSkewMs + 2_000,
       invalidate: this.#invalidate,
       ...this.#idling,
-      evicts: this.#parts.policy.evicts,
+      evicts: () => this.evicts,
       unknownWrites: this.#unknownWrites,
       past: this.#past,
       onStray: (key, entry, { read, write }) => {
@@ -551,7 +538,7 @@ export class CacheAgent implements CacheHands {
       },
       listener: () => this.#listener,
       onGap: (reason) => this.openGap(reason),
-      onAbsence: (key, entry, mark) => this.#onAbsence(key, entry, mark.gapStart),
+      onAbsence: (key, entry, mark) => this.#repairs.onAbsence(key, entry, mark.gapStart),
       onFailure: (error, failures) => {
         if (!outage.beginsWith(failures)) return;
         const { code } = error as { code?: unknown };

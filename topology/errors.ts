@@ -72,6 +72,9 @@ export const ErrorCode = {
 
   /** The site's own log acknowledged a sequence that it had acknowledged before: it lost its end, for example by a restored backup. Remedy: none needed; the log gets a new incarnation and the peers a gap, which is repaired. */
   LogTruncated: "IS2009",
+
+  /** A cache loses entries without an event for it: what was fetched from the peers was gone again, several times. Nothing is deleted elsewhere; its missing entries are fetched no more. Remedy: if it evicts, say `evicts: true` for it in the file; else give it room for all entries. */
+  CacheEvicts: "IS2010",
   /** Another live process has the ledger open. Remedy: stop it; one process serves a site, the message names it. */
   LedgerHeld: "IS2020",
   /** The ledger was written by a release with another file format. Remedy: run that release, or start from an empty directory, which is rebuilt from the logs and the cache. */

@@ -199,6 +199,13 @@ export const DEAD_LETTER_MS = 30_000;
 /** Keys in one question for absent ones: a page keeps the local cache busy for a few ms. */
 export const FETCH_KEYS_MAX = 512;
 
+/** How often one key's copy from a peer may be gone again without an event before its cache counts as one that evicts: a node that dies takes copies once. */
+export const REFILLS_LOST_MAX = 3;
+/** Within this time, ms: losses that lie further apart are no loop. */
+export const REFILLS_LOST_MS = 600_000;
+/** Keys that are watched for it: of a cache that evicts, some of any thousand are gone again soon. */
+export const REFILLED_KEYS_MAX = 1_000;
+
 /** Longest pause until keys that no peer had a copy of are asked for again, ms: each time costs a walk through the ledger. */
 export const FETCH_AGAIN_MS_MAX = 30_000;
 

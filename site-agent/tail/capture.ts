@@ -36,7 +36,7 @@ export interface CaptureParts {
   /** A key went idle: it waits as `absent` until the peers were asked. */
   readonly onIdle: (key: Key) => void;
   /** The cache evicts: what an event reported may be gone before it is read, and nothing will say so. */
-  readonly evicts: boolean;
+  readonly evicts: () => boolean;
   readonly unknownWrites: UnknownWrites;
   readonly past: PastStates;
   /** A write of ours without an answer was done after all: the key's row is to say so. */
@@ -248,7 +248,7 @@ export class Capture {
         return false;
       case "unsettled":
         stats.laggingReads += 1;
-        if (this.#parts.evicts && state === undefined && isLastRead(mark)) {
+        if (this.#parts.evicts() && state === undefined && isLastRead(mark)) {
           if (entry?.presence === "live") this.#parts.onAbsence(key, entry, mark);
           return entry?.presence === "live";
         }

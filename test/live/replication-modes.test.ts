@@ -130,6 +130,55 @@ describe("a target that evicts", () => {
   }
 });
 
+describe("a target that evicts though the file does not say so", () => {
+  it("is found out when what was refilled is gone again and again: said once, refilled no more, nothing removed elsewhere (I7)", async () => {
+    const lon = sites().site("lon");
+    const nyc = await at("nyc", "crowded");
+    const { agent, fetcher } = lon.handled("crowded");
+    const held = await nyc.size();
+    expect(held).toBeGreaterThan(2 * EVICTED_ABOVE);
+    const told = () =>
+      lon.logger.lines.filter(
+        ({ fields }) => (fields as { code?: string }).code === ErrorCode.CacheEvicts,
+      );
+    const scanned = async (): Promise<void> => {
+      agent?.openGap("looked at by the test");
+      await sites().settled("crowded");
+    };
+    await until(
+      "it is found out",
+      async () => {
+        if (told().length > 0) return true;
+        await scanned();
+        return false;
+      },
+      60_000,
+    );
+    expect(agent?.problem).toMatchObject({
+      code: ErrorCode.CacheEvicts,
+      hint: expect.stringContaining("evicts: true"),
+    });
+    let before = fetcher?.fetched ?? 0;
+    await until("what was being fetched has come", async () => {
+      const [last, now] = [before, fetcher?.fetched ?? 0];
+      before = now;
+      await scanned();
+      return last === now;
+    });
+    await scanned();
+    expect(fetcher?.fetched).toBe(before);
+    expect(told()).toHaveLength(1);
+    expect(agent?.state).toBe("live");
+    expect(published("lon", "crowded")).toBe(0);
+    expect(await nyc.size()).toBe(held);
+    // What changes still comes.
+    await nyc.put(key("after all"), key("comes"));
+    await sites().settled("crowded");
+    const shows = await (await lon.cache("crowded")).get(key("after all"));
+    expect([undefined, "comes"]).toContain(shows?.toString());
+  });
+});
+
 describe("rules", () => {
   it("map a cache to another name at a site", async () => {
     await (await at("nyc", "renamed")).put(key("from nyc"), key("1"));

@@ -1,0 +1,98 @@
+import type { CacheConnector, CacheLedger, Clock, Ledger, Logger } from "../../topology/ports.ts";
+import type { CacheName } from "../../topology/names.ts";
+import type { Entry, Key, ValueHash } from "../../topology/version/entry.ts";
+import type { CacheStats } from "../cache-stats.ts";
+import type { LocalChanges } from "../local-changes.ts";
+import type { Refills } from "../refills.ts";
+import { type AbsenceVerdict, isRestarted, judgeAbsences } from "./absences.ts";
+import type { Capture } from "./capture.ts";
+import { markMissing, scanCache, type ScanResult } from "./repair.ts";
+
+/** Identity of each server's run, by address. */
+type Runs = ReadonlyMap<string, string>;
+
+/** What {@link GapRepair} needs of its site. */
+export interface GapRepairParts {
+  readonly cache: CacheName;
+  readonly ledger: Ledger;
+  readonly rows: CacheLedger;
+  readonly connector: CacheConnector;
+  readonly capture: Capture;
+  readonly changes: LocalChanges;
+  readonly stats: CacheStats;
+  readonly refills: Refills;
+  readonly hash: (value: Uint8Array) => ValueHash;
+  readonly evicts: () => boolean;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
+
+/** What a repair that came to its end found. */
+export interface Repaired extends ScanResult {
+  /** Keys without a copy here wait for one from the peers. */
+  readonly hasAbsent: boolean;
+  /** The servers' runs that the scan saw. */
+  readonly runs: Runs;
+}
+
+/** Repairs a gap of one cache by a scan, and judges what the scan does not find. */
+export class GapRepair {
+  readonly #parts: GapRepairParts;
+  #verdict: AbsenceVerdict = "absent";
+
+  constructor(parts: GapRepairParts) {
+    this.#parts = parts;
+  }
+
+  /**
+   * Scans, and resolves once what differs is captured; undefined: the signal aborted.
+   *
+   * @param gapStart ms since the epoch
+   * @param opened the servers' runs when the cache was opened
+   */
+  async run(gapStart: number, opened: Runs, signal: AbortSignal): Promise<Repaired | undefined> {
+    const { connector, ledger, capture, refills, evicts, logger } = this.#parts;
+    const before = ledger.fact(this.#runsFact) as Runs | undefined;
+    // What is captured from now on is of this run, also if no scan ever ends in it.
+    if (before === undefined) ledger.setFact(this.#runsFact, opened);
+    const scan = await scanCache(this.#parts, gapStart, signal);
+    if (signal.aborted) return undefined;
+    // It may have been restarted since it was opened: what the scan saw is told by the runs behind it.
+    const { runs } = await connector.open();
+    if (signal.aborted) return undefined;
+    const { found, ...result } = scan;
+    const { live, missing } = result;
+    const cacheRestarted = isRestarted(before, opened) || isRestarted(opened, runs);
+    if (cacheRestarted) refills.restarted();
+    if (missing > 0) {
+      const judged = judgeAbsences({ live, missing, cacheRestarted, evicts: evicts() });
+      this.#verdict = judged.verdict;
+      logger.info({ ...judged, missing }, "absences judged");
+      await markMissing(this.#parts, found, gapStart, signal);
+    }
+    await capture.drained();
+    if (signal.aborted) return undefined;
+    return { ...result, runs, hasAbsent: missing > 0 && this.#verdict === "absent" };
+  }
+
+  /** Staged with the end of the gap: what is missing later is judged beside these runs. */
+  note(runs: Runs): void {
+    this.#parts.ledger.setFact(this.#runsFact, runs);
+  }
+
+  /** An absence that the scan found, confirmed by a read. */
+  onAbsence(key: Key, entry: Entry, gapStart: number | undefined): void {
+    const { changes, stats, refills, rows } = this.#parts;
+    const isLostAgain = refills.lost(key);
+    if (this.#verdict === "removed" && !isLostAgain) {
+      changes.remove(key, entry, gapStart);
+      return;
+    }
+    stats.absences += 1;
+    rows.put(key, { ...entry, presence: "absent", held: undefined });
+  }
+
+  get #runsFact(): string {
+    return `runs/${this.#parts.cache}`;
+  }
+}
