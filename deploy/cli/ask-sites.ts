@@ -1,6 +1,7 @@
 import type { Config } from "../../topology/config/config.ts";
 import { didYouMean } from "../../topology/config/suggest.ts";
 import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
+import { parseKey, protostreamText } from "../../topology/key-text.ts";
 import { CONTROL_TIMEOUT_MS } from "../../topology/limits.ts";
 import type { SiteName } from "../../topology/names.ts";
 import type { Bus } from "../../topology/ports.ts";
@@ -16,7 +17,7 @@ export interface Unanswered {
   readonly reason: string;
 }
 
-/** What all sites answered to one question. */
+/** What all sites answered to one question, in the file's order. */
 export interface Answers<T> {
   readonly answers: readonly T[];
   readonly unanswered: readonly Unanswered[];
@@ -43,19 +44,20 @@ export async function askSites<T>(
   verb: string,
   question: object,
 ): Promise<Answers<T>> {
-  const answers: T[] = [];
-  const unanswered: Unanswered[] = [];
-  await Promise.all(
-    config.sites.map(async ({ name: site }) => {
+  const asked = await Promise.all(
+    config.sites.map(async ({ name: site }): Promise<{ answer: T } | Unanswered> => {
       try {
-        answers.push((await askVerb(bus, site, verb, question, CONTROL_TIMEOUT_MS)) as T);
+        return { answer: (await askVerb(bus, site, verb, question, CONTROL_TIMEOUT_MS)) as T };
       } catch (error) {
         if (!(error instanceof IsthmusError)) throw error;
-        unanswered.push({ site, reason: `${error.code} ${error.message}` });
+        return { site, reason: `${error.code} ${error.message}` };
       }
     }),
   );
-  return { answers, unanswered };
+  return {
+    answers: asked.flatMap((found) => ("answer" in found ? [found.answer] : [])),
+    unanswered: asked.flatMap((found) => ("answer" in found ? [] : [found])),
+  };
 }
 
 /** Tells on stderr who did not answer, and what the verb ends with for that. */
@@ -105,6 +107,9 @@ export function optionText({ options }: VerbContext, name: string): string | und
   const value = options[name];
   return typeof value === "string" ? value : undefined;
 }
+
+/** A key of an answer as people know it: its text where it is a string. */
+export const keyName = (key: string): string => protostreamText(parseKey(key)) ?? key;
 
 /** ms since the epoch as people read it, in UTC. */
 export const timeText = (ms: number): string => new Date(ms).toISOString().replace("T", " ");

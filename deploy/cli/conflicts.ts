@@ -1,6 +1,7 @@
 import type { Config } from "../../topology/config/config.ts";
 import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
 import { CONTROL_TIMEOUT_MS } from "../../topology/limits.ts";
+import type { SiteName } from "../../topology/names.ts";
 import type { Bus } from "../../topology/ports.ts";
 import { askVerb } from "../../gateway/control/operator-channel.ts";
 import type { ConflictView, JournalList, VersionView } from "../operator/journal-lists.ts";
@@ -9,6 +10,7 @@ import type { RestoreAnswer } from "../operator/operator-verbs.ts";
 import {
   askSites,
   bytesText,
+  keyName,
   optionText,
   parseRowId,
   tellUnanswered,
@@ -114,19 +116,21 @@ async function restore(
   return answer.outcome === "changed" ? Exit.No : Exit.Fine;
 }
 
-function restoredText({ outcome, cache, key, version, dot, before }: RestoreAnswer, site: string) {
+function restoredText(answer: RestoreAnswer, site: SiteName): string {
+  const { outcome, version, dot, before } = answer;
   const what = `${version.author}'s ${versionText(version)}`;
+  const where = `${answer.cache} ${keyName(answer.key)}`;
   const found = before === null ? "nothing" : `${bytesText(before.bytes)} (hash ${before.hash})`;
   switch (outcome) {
     case "restored":
-      return `restored ${what} to ${cache} ${key}, as a new write of ${site} with dot ${dot ?? "?"}; before: ${found}`;
+      return `restored ${what} to ${where}, as a new write of ${site} with dot ${dot ?? "?"}; before: ${found}`;
     case "written":
-      return `restored ${what} to ${cache} ${key} at ${site}; it is not captured yet: see isthmus status; before: ${found}`;
+      return `restored ${what} to ${where} at ${site}; it is not captured yet: see isthmus status; before: ${found}`;
     case "already":
-      return `${cache} ${key} holds ${what} already: nothing was done`;
+      return `${where} holds ${what} already: nothing was done`;
     case "changed":
       return (
-        `${cache} ${key} was written since that conflict: nothing was done\n` +
+        `${where} was written since that conflict: nothing was done\n` +
         `  now: ${found}\n  would become: ${what}, at every site\n  to do it: --confirm ${site}`
       );
   }

@@ -8,6 +8,7 @@ import type { RetryAnswer } from "../operator/operator-verbs.ts";
 import {
   askSites,
   bytesText,
+  keyName,
   parseRowId,
   tellUnanswered,
   timeText,
@@ -76,7 +77,7 @@ async function retry(config: Config, bus: Bus, context: VerbContext, text: strin
     return Exit.Fine;
   }
   for (const { key, outcome } of answer.outcomes)
-    context.stdout.write(`${answer.cache} ${key}: ${OUTCOMES[outcome]}\n`);
+    context.stdout.write(`${answer.cache} ${keyName(key)}: ${OUTCOMES[outcome]}\n`);
   return Exit.Fine;
 }
 

@@ -71,6 +71,7 @@ const UNREACHABLE: readonly ErrorCode[] = [
   ErrorCode.NatsUnreachable,
   ErrorCode.NatsAuthFailed,
   ErrorCode.NoSiteReached,
+  ErrorCode.PeerUnreachable,
   ErrorCode.LabPartMissing,
 ];
 

@@ -1,8 +1,8 @@
 import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
-import { parseKey, protostreamKey, protostreamText, showKey } from "../../topology/key-text.ts";
+import { parseKey, protostreamKey, showKey } from "../../topology/key-text.ts";
 import { type VersionWay, versionsOf, type WayAtSite, waysOf } from "../operator/key-way.ts";
 import type { SiteTrace, VersionName } from "../operator/trace-key.ts";
-import { askSites, bytesText, tellUnanswered, timeText, withSites } from "./ask-sites.ts";
+import { askSites, bytesText, keyName, tellUnanswered, timeText, withSites } from "./ask-sites.ts";
 import { textTable } from "./text-table.ts";
 import type { Exit, Verb, VerbContext } from "./verb.ts";
 
@@ -60,9 +60,7 @@ export function traceText(
 ): string {
   const blocks = ways.map((way) => wayText(way));
   if (ways.length === 0) blocks.push(`no site that answered has a version of it\n`);
-  const string = protostreamText(parseKey(key));
-  const head = `${cache} ${string ?? key}`;
-  return `${head}\n${blocks.join("")}${textTable(sites.map(siteCells))}`;
+  return `${cache} ${keyName(key)}\n${blocks.join("")}${textTable(sites.map(siteCells))}`;
 }
 
 function wayText({ author, dot, version, log, sites }: VersionWay): string {

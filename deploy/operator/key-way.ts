@@ -91,7 +91,7 @@ function wayOf(traces: readonly SiteTrace[], name: VersionName): VersionWay {
     // The log tells the size too.
     version: inLog?.version ?? versions.find((v) => v.bytes !== null) ?? versions[0] ?? null,
     log,
-    sites: traces.map((trace) => wayAt(trace, name, log?.seq)),
+    sites: traces.map((trace) => wayAt(trace, name, log?.seq, unsentAt(traces, name))),
   };
 }
 
@@ -101,7 +101,19 @@ const isSame = (a: VersionName, b: VersionName): boolean =>
 const loggedAt = ({ logged }: SiteTrace, name: VersionName): LoggedVersion | undefined =>
   logged.find((candidate) => isSame(candidate, name));
 
-function wayAt(trace: SiteTrace, name: VersionName, seq: number | undefined): WayAtSite {
+/** Why a version's author cannot send it, if so. */
+function unsentAt(traces: readonly SiteTrace[], { author }: VersionName): string | undefined {
+  const letters = traces.find(({ site }) => site === author)?.deadLetters ?? [];
+  const letter = letters.find(({ origin }) => origin === null);
+  return letter && `dead letter ${letter.id}: ${letter.reason}`;
+}
+
+function wayAt(
+  trace: SiteTrace,
+  name: VersionName,
+  seq: number | undefined,
+  unsent: string | undefined,
+): WayAtSite {
   const { site } = trace;
   const appliedBy = loggedAt(trace, name)?.appliedBy ?? null;
   const at = (is: WayState, why: string | null = null): WayAtSite => ({
@@ -124,7 +136,7 @@ function wayAt(trace: SiteTrace, name: VersionName, seq: number | undefined): Wa
   if (origin?.isTarget === false) return at("not replicated", `not sent from ${name.author} here`);
   const reason = origin === undefined ? trace.state : (origin.why ?? origin.state);
   if (seq === undefined)
-    return at("not logged", `not in the log of ${name.author}, as far as is known`);
+    return at("not logged", unsent ?? `not in the log of ${name.author}, as far as is known`);
   const end = origin?.mirrorEnd ?? null;
   if (origin !== undefined && end !== null && end >= seq)
     return at("mirrored", `applied up to ${origin.position}; ${reason}`);

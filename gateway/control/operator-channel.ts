@@ -32,7 +32,7 @@ export function serveVerb(
 /**
  * Asks one verb of one site.
  *
- * @throws PeerUnreachable (no active process there, or no link), PeerRefused (its own error), PeerMessageInvalid,
+ * @throws PeerUnreachable (no active process there, or no link), the site's own error, PeerMessageInvalid,
  *   NatsUnreachable
  */
 export async function askVerb(
@@ -43,13 +43,36 @@ export async function askVerb(
   timeoutMs: number,
 ): Promise<unknown> {
   const payload = Buffer.from(JSON.stringify(question));
-  const answer = await bus.request(controlSubject(site, verb), payload, timeoutMs);
+  const answer = await request(bus, site, verb, payload, timeoutMs);
   try {
     const text = gunzipSync(answer, { maxOutputLength: CONTROL_ANSWER_BYTES_MAX }).toString("utf8");
     return JSON.parse(text) as unknown;
   } catch (cause) {
     throw unreadable(`the answer of ${site} to ${verb} cannot be read`, cause);
   }
+}
+
+async function request(
+  bus: Bus,
+  site: SiteName,
+  verb: string,
+  payload: Uint8Array,
+  timeoutMs: number,
+): Promise<Uint8Array> {
+  try {
+    return await bus.request(controlSubject(site, verb), payload, timeoutMs);
+  } catch (error) {
+    throw error instanceof IsthmusError ? ownError(error, site) : error;
+  }
+}
+
+const CODES: ReadonlySet<string> = new Set(Object.values(ErrorCode));
+
+/** The error that a site answered with, as it was thrown there. */
+function ownError(error: IsthmusError, site: SiteName): IsthmusError {
+  const [, code = "", text = ""] = /^\S+ answered (IS\d{4}): (.*)$/.exec(error.message) ?? [];
+  if (error.code !== ErrorCode.PeerRefused || !CODES.has(code)) return error;
+  return new IsthmusError(code as ErrorCode, `${site} answered: ${text}`, { cause: error });
 }
 
 function questionOf(payload: Uint8Array): Json {

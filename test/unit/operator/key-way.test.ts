@@ -110,6 +110,10 @@ describe("the way of a version", () => {
       why: "the mirror ends at 6; receiving",
     });
     expect(atLon({ origins }, { logged: [] })).toMatchObject({ is: "not logged" });
+    const unsent = { id: "nyc:1", origin: null, dot: null, reason: "too large" };
+    expect(atLon({ origins }, { logged: [], deadLetters: [unsent] })?.why).toBe(
+      "dead letter nyc:1: too large",
+    );
     const letter = { id: "lon:3", origin: "nyc", dot: "20", reason: "too large" };
     expect(atLon({ origins, deadLetters: [letter] })).toMatchObject({
       is: "dead letter",
