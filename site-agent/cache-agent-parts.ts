@@ -1,8 +1,16 @@
 import type { BatchHeader } from "../topology/mutation/batch.ts";
 import type { CacheName, SiteName } from "../topology/names.ts";
 import type { CachePolicy } from "../topology/policy/cache-policy.ts";
-import type { CacheConnector, Clock, Ledger, Logger, Random, SiteLog } from "../topology/ports.ts";
-import type { Key, Versions } from "../topology/version/entry.ts";
+import type {
+  CacheConnector,
+  CacheState,
+  Clock,
+  Ledger,
+  Logger,
+  Random,
+  SiteLog,
+} from "../topology/ports.ts";
+import type { Entry, Key, ValueHash, Versions } from "../topology/version/entry.ts";
 import type { MergeRegistry, Shown } from "../topology/version/show.ts";
 import type { DotReserve } from "./dot-reserve.ts";
 import type { LogHead } from "./tail/log-head.ts";
@@ -34,6 +42,8 @@ export interface CacheAgentParts {
   readonly onLogBroken: (error: Error) => Promise<void>;
   /** A key got concurrent versions: once per set of siblings at this site. */
   readonly onConflict: (key: Key, versions: Versions, shows: Shown) => void;
+  /** The ledger was lost: what the cache held is no version that anybody knows of this key, and gives way to those. */
+  readonly onGivenWay: (key: Key, entry: Entry, state: CacheState, hash: ValueHash) => void;
   /** A change that cannot be sent. */
   readonly onUnsendable: (key: Key, bytes: number) => void;
   /** Keys without a copy here wait to be fetched from the peers. */

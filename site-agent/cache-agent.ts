@@ -17,7 +17,7 @@ import { Wakeup } from "../topology/wakeup.ts";
 import { Applier } from "./apply/applier.ts";
 import { Intents } from "./apply/intents.ts";
 import { UnknownWrites, wasJoined } from "./apply/unknown-writes.ts";
-import { knownHashes, rebuilt, rejoined } from "./apply/recovery.ts";
+import { knownHashes, rebuilt, rejoined, type Uncommitted } from "./apply/recovery.ts";
 import type { CacheAgentParts } from "./cache-agent-parts.ts";
 import { CacheStats } from "./cache-stats.ts";
 import { IdleKeys } from "./idle-keys.ts";
@@ -34,12 +34,6 @@ import { GapRepair } from "./tail/gap-repair.ts";
 import { Publisher } from "./tail/publisher.ts";
 import { Refills } from "./refills.ts";
 import { Tombstones } from "./tombstones.ts";
-
-/** What an unclean end may have left out of the ledger, by key: own versions, and those of the other sites. */
-export interface Uncommitted {
-  readonly published: ReadonlyMap<Key, readonly Arrival[]>;
-  readonly arrivals: ReadonlyMap<Key, readonly Arrival[]>;
-}
 
 /** An interval in which changes may have been missed. */
 export interface Gap {
@@ -86,6 +80,8 @@ export class CacheAgent implements CacheHands {
   #isScanned = false;
   /** The ledger was lost, and no scan has learned yet what the cache holds. */
   #isRebuilding = false;
+  /** Nor do the logs tell of all that was ever written. */
+  #isBlind = false;
   /** Recovery found keys missing: the scan judges them before the logs are applied any further. */
   #leftToScan = false;
   readonly #rescan = new Wakeup();
@@ -280,10 +276,15 @@ export class CacheAgent implements CacheHands {
    * The ledger was lost: takes versions of one key as the logs tell them, without touching the cache. A scan then learns
    * which of them the cache holds; what it does not hold is fetched or written when the scan has ended.
    */
-  rebuild(key: Key, arrivals: readonly Arrival[]): void {
+  rebuild(key: Key, told: readonly Arrival[] | PeerEntry): void {
     this.#isRebuilding = true;
-    const entry = rebuilt(this.rows.get(key), this.floor(), arrivals);
+    const entry = rebuilt(this.rows.get(key), this.floor(), told);
     if (entry !== undefined) this.rows.put(key, entry);
+  }
+
+  /** The logs do not tell all of a ledger that was lost: what a scan finds may be a version that they told of no more. */
+  rebuildBlind(): void {
+    this.#isBlind = true;
   }
 
   /** Runs until the signal aborts: listens, scans, captures; begins anew whenever the listener is lost. */
@@ -410,8 +411,7 @@ export class CacheAgent implements CacheHands {
     logger.info({ reason: gap.reason, scanned, different, missing }, "gap closed by a scan");
     if (hasAbsent || this.#isRebuilding || !this.#isScanned) this.#parts.onAbsentKeys();
     this.#isScanned = true;
-    this.#isRebuilding = false;
-    this.#isReady = true;
+    [this.#isRebuilding, this.#isBlind, this.#isReady] = [false, false, true];
   }
 
   #block(error: unknown): void {
@@ -508,11 +508,19 @@ export class CacheAgent implements CacheHands {
         void this.#publishCommitted().catch((error: unknown) => this.#block(error));
       },
       onOversized: onUnsendable,
+      givesWay: (key, entry, state, hash) => {
+        if (!this.#isBlind || entry === undefined) return undefined;
+        this.#parts.onGivenWay(key, entry, state, hash);
+        const stray = this.#applier.adopted(entry, state, hash);
+        this.rows.put(key, stray);
+        this.#settle(key);
+        return stray;
+      },
     });
   }
 
   #makeCapture(): Capture {
-    const { ledger, connector, dots, clock, maxClockSkewMs } = this.#parts;
+    const { ledger, connector, dots, clock, maxClockSkewMs, logger } = this.#parts;
     const outage = new CaptureOutage(clock);
     return new Capture({
       ledger,
@@ -542,10 +550,7 @@ export class CacheAgent implements CacheHands {
       onFailure: (error, failures) => {
         if (!outage.beginsWith(failures)) return;
         const { code } = error as { code?: unknown };
-        this.#parts.logger.warn(
-          { err: error, code },
-          "capturing fails, tried again until it works",
-        );
+        logger.warn({ err: error, code }, "capturing fails, tried again until it works");
       },
     });
   }

@@ -26,6 +26,16 @@ export interface LocalChangesParts {
   readonly onQueued: () => void;
   /** Called for a value above the limit: the change is versioned here, but cannot be sent. */
   readonly onOversized: (key: Key, bytes: number) => void;
+  /**
+   * The row of what a scan found where that is no change: the ledger was lost, and a version of the key is known that it is
+   * not. undefined: it is a change.
+   */
+  readonly givesWay?: (
+    key: Key,
+    before: Entry | undefined,
+    state: CacheState,
+    hash: ValueHash,
+  ) => Entry | undefined;
 }
 
 /**
@@ -52,7 +62,10 @@ export class LocalChanges {
     hash: ValueHash,
     options: { at: number | undefined; seenBy: number },
   ): Entry {
-    const { stats, valueBytesMax, withoutValues } = this.#parts;
+    const { stats, valueBytesMax, withoutValues, givesWay } = this.#parts;
+    // Only what a scan found has a time of its own.
+    const stray = options.at === undefined ? undefined : givesWay?.(key, before, state, hash);
+    if (stray !== undefined) return stray;
     stats.capturedPuts += 1;
     const oversized = state.value.length > valueBytesMax;
     const entry = this.#stage(key, before, oversized, {

@@ -1,7 +1,7 @@
 import type { ConflictPolicy } from "../topology/policy/conflict.ts";
 import type { CacheName } from "../topology/names.ts";
 import type { CacheLedger, Clock, Ledger } from "../topology/ports.ts";
-import { coversAll, EMPTY_CONTEXT } from "../topology/version/context.ts";
+import { coversAll, EMPTY_CONTEXT, joinContexts } from "../topology/version/context.ts";
 import type { Context } from "../topology/version/entry.ts";
 import { shown, type MergeRegistry } from "../topology/version/show.ts";
 import { dropsInRound, type TombstoneRound } from "../topology/version/tombstone.ts";
@@ -72,6 +72,14 @@ export class Tombstones {
     await ledger.commit();
     if (left === 0) this.#seenAt = seenAt;
     return dropped;
+  }
+
+  /** A resync of the whole cache with a site that has this floor has ended: what that applied is applied here. */
+  async raise(floor: Context): Promise<void> {
+    if (coversAll(this.#floor, floor)) return;
+    this.#floor = joinContexts(this.#floor, floor);
+    this.#parts.ledger.setFact(`floor/${this.#parts.cache}`, this.#floor);
+    await this.#parts.ledger.sync();
   }
 
   #changes(): number {

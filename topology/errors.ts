@@ -133,6 +133,9 @@ export const ErrorCode = {
   /** Keys were written so often during a resync, or their cache failed, that they could not be compared. Remedy: none needed, it begins again by itself; if it lasts, `isthmus status` tells which cache fails. */
   ResyncUnsettled: "IS3034",
 
+  /** The ledger was lost, and a site that handles the cache does not answer: nothing of the cache is captured until it does, because what only it knows would be taken for a local change. Remedy: bring that site or the link back; or start with `--without SITE` if it is gone for good. */
+  RebuildWaits: "IS3035",
+
   /** The HTTP endpoints cannot listen on their address. Remedy: free the port that the message names, or change `sites.SITE.http.listen`. */
   HttpListen: "IS3040",
   /** None of the file's NATS servers could be reached from here. Remedy: see the reason for each site in the message; `--site` names the one to go through. */

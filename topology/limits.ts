@@ -382,3 +382,6 @@ export const RESYNC_RUNS_MAX = 2;
  * is an allocation that the collector tracks. Nothing that lives for long may keep a slice of one.
  */
 export const BUFFER_POOL_BYTES = 64 * 1024;
+
+/** Longest pause before a gap toward a peer is tried to be repaired again, ms: each try starts with one small question. */
+export const RESYNC_AGAIN_MS_MAX = 10_000;

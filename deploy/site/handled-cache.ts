@@ -10,17 +10,14 @@ import { IdleAsker } from "../../gateway/resync/idle.ts";
 import type { AppliedPosition } from "../../gateway/status/applied-exchange.ts";
 import { Unconfirmed } from "../../gateway/status/unconfirmed.ts";
 import { CacheAgent } from "../../site-agent/cache-agent.ts";
-import { rebuildFromLogs, recoverUncommitted } from "./recovery.ts";
+import { PeerGaps } from "./peer-gaps.ts";
+import { PeerRepair } from "./peer-repair.ts";
+import { rebuilt, recoverOrRebuild } from "./rebuild.ts";
 import type { Site } from "./site.ts";
 import { TombstoneRounds } from "./tombstone-rounds.ts";
 
-/** A gap toward one peer: what it wrote may not all have arrived, or the other way round. */
-export interface PeerGap {
-  readonly peer: SiteName;
-  readonly reason: string;
-  /** ms since the epoch. */
-  readonly since: number;
-}
+/** In the journal, the author of a value that no version tells of. */
+const UNKNOWN = "(unknown)";
 
 /** One cache at one site: the agent (unless it is off or local here), its receivers, and what its targets confirmed. */
 export class HandledCache {
@@ -37,8 +34,8 @@ export class HandledCache {
   readonly appliedTimes = new Map<SiteName, AppliedTimes>();
   /** Per target of this site's own changes. */
   readonly unconfirmed: ReadonlyMap<SiteName, Unconfirmed>;
-  /** Facts of the ledger too, so that a restart does not forget them (I7). */
-  readonly peerGaps = new Map<SiteName, PeerGap>();
+  readonly peerGaps: PeerGaps;
+  readonly repair: PeerRepair | undefined;
   lastPublishedSeq = 0;
   /** The cache's newest record in the own log when this run began, seq 0: none; undefined: not read yet. */
   earlierEnd: { readonly incarnation: string; readonly seq: number } | undefined;
@@ -51,12 +48,8 @@ export class HandledCache {
     const isHandled = policy.mode !== "off" && policy.mode !== "never";
     const targets = isHandled ? targetsOf(site.config, policy, site.name) : [];
     this.unconfirmed = new Map(targets.map((target) => [target, new Unconfirmed()]));
-    if (isHandled) {
-      for (const peer of site.peers) {
-        const gap = site.ports.ledger.fact(this.#gapFact(peer)) as PeerGap | undefined;
-        if (gap !== undefined) this.peerGaps.set(peer, gap);
-      }
-    }
+    this.peerGaps = new PeerGaps(site.ports, this.name, isHandled ? site.peers : []);
+    this.#noteSwitch(isHandled);
     this.agent = isHandled ? this.#makeAgent() : undefined;
     this.fetcher = this.agent === undefined ? undefined : this.#makeFetcher(this.agent);
     this.idleAsker =
@@ -65,16 +58,18 @@ export class HandledCache {
         : this.#makeIdleAsker(this.agent, this.fetcher);
     this.tombstones =
       this.agent === undefined ? undefined : new TombstoneRounds(site, this, this.agent);
+    this.repair = this.agent === undefined ? undefined : new PeerRepair(site, this, this.agent);
   }
 
   /** Runs until the signal aborts. */
   async run(signal: AbortSignal): Promise<void> {
-    const { agent, fetcher, idleAsker } = this;
+    const { agent, fetcher, idleAsker, repair } = this;
     if (agent === undefined) return;
     await Promise.all([
-      agent.run(signal, () => this.#recover(agent)),
+      agent.run(signal, () => this.#recover(agent, signal)),
       fetcher?.run(signal),
       idleAsker?.run(signal),
+      repair?.run(signal),
     ]);
   }
 
@@ -89,17 +84,18 @@ export class HandledCache {
 
   /** Batches of a peer may have been missed. */
   openPeerGap(peer: SiteName, reason: string): void {
-    if (this.agent === undefined || this.peerGaps.has(peer)) return;
-    const { clock, ledger, logger } = this.#site.ports;
-    const gap: PeerGap = { peer, reason, since: clock.now() };
-    this.peerGaps.set(peer, gap);
-    // Committed with the position that passes it, or earlier.
-    ledger.setFact(this.#gapFact(peer), gap);
-    logger.error({ peer, cache: this.name, reason }, "gap toward a peer");
+    if (this.agent !== undefined) this.peerGaps.open(peer, reason);
   }
 
-  #gapFact(peer: SiteName): string {
-    return `peerGap/${this.name}/${peer}`;
+  /** While a cache is off here everybody's changes pass it by: switching it on again is a gap toward all peers. */
+  #noteSwitch(isHandled: boolean): void {
+    const { ports, peers } = this.#site;
+    const fact = `off/${this.name}`;
+    const wasOff = ports.ledger.fact(fact) === true;
+    if (!isHandled && !wasOff) ports.ledger.setFact(fact, true);
+    if (!isHandled || !wasOff) return;
+    for (const peer of peers) this.peerGaps.open(peer, "the cache was off here");
+    ports.ledger.setFact(fact, undefined);
   }
 
   /** The receiver of this cache in one origin's log. */
@@ -164,12 +160,11 @@ export class HandledCache {
   }
 
   /** After an unclean end: the versions that the last run may have applied, or published, without committing them. */
-  async #recover(agent: CacheAgent): Promise<void> {
+  async #recover(agent: CacheAgent, signal: AbortSignal): Promise<void> {
     await this.#readEarlierEnd();
     const site = this.#site;
     await agent.recoverIntents();
-    if (site.isLedgerLost) await rebuildFromLogs(site, this, agent);
-    else await recoverUncommitted(site, this, agent);
+    await recoverOrRebuild(site, this, agent, signal);
   }
 
   #makeAgent(): CacheAgent {
@@ -207,8 +202,17 @@ export class HandledCache {
       },
       onConflict: (key, versions, shows) =>
         this.#site.journal.addConflict(this.name, key, versions, shows, policy.conflict),
+      onGivenWay: (key, entry, state, hash) => {
+        const { value, createdAt: at, expiresAt, maxIdleMs } = state;
+        const found = { author: UNKNOWN, dot: 0n, at, kind: "put", hash, value } as const;
+        const siblings = [...entry.siblings, { ...found, expiresAt, maxIdleMs, offsetMs: 0 }];
+        const shows = entry.siblings.length === 1 ? entry.siblings[0] : undefined;
+        const versions = { context: entry.context, siblings };
+        this.#site.journal.addConflict(this.name, key, versions, shows, policy.conflict);
+      },
       onUnsendable: (key, bytes) => this.#site.journal.addUnsendable(this.name, key, bytes),
       onAbsentKeys: () => {
+        rebuilt(this.#site, this.name);
         this.fetcher?.kick();
         this.idleAsker?.kick();
       },

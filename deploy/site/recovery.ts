@@ -7,7 +7,8 @@ import type { StoredMessage } from "../../topology/ports.ts";
 import type { Key } from "../../topology/version/entry.ts";
 import type { Arrival } from "../../topology/version/join.ts";
 import { arrivalOf } from "../../gateway/receive/receiver.ts";
-import type { CacheAgent, Uncommitted } from "../../site-agent/cache-agent.ts";
+import type { Uncommitted } from "../../site-agent/apply/recovery.ts";
+import type { CacheAgent } from "../../site-agent/cache-agent.ts";
 import type { Standing } from "../../site-agent/tail/log-head.ts";
 import type { HandledCache } from "./handled-cache.ts";
 import type { Site } from "./site.ts";
@@ -110,7 +111,9 @@ export async function rebuildFromLogs(
       for (const [key, arrivals] of window) {
         agent.rebuild(key, arrivals);
         versions += arrivals.length;
-        if (author === name) for (const { dot } of arrivals) site.dots.startAbove(dot);
+        for (const { dot, context } of arrivals) {
+          site.noteOwnDot(cache.name, author === name ? new Map([[name, dot]]) : context);
+        }
       }
       await ports.ledger.commit();
     }

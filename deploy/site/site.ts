@@ -1,6 +1,10 @@
 import type { Config } from "../../topology/config/config.ts";
 import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
-import { ALIVE_INTERVAL_MS, CACHE_NAMES_INTERVAL_MS } from "../../topology/limits.ts";
+import {
+  ALIVE_INTERVAL_MS,
+  CACHE_NAMES_INTERVAL_MS,
+  RESYNC_RUNS_MAX,
+} from "../../topology/limits.ts";
 import { decodeRecord, encodeTermBegin } from "../../topology/mutation/batch.ts";
 import { logSubjects, termSubject, type CacheName, type SiteName } from "../../topology/names.ts";
 import { cachesOf, policyOf } from "../../topology/policy/cache-policy.ts";
@@ -17,17 +21,22 @@ import type {
   SiteLog,
 } from "../../topology/ports.ts";
 import { isBeatContent } from "../../gateway/link/beat-content.ts";
+import type { Context } from "../../topology/version/entry.ts";
 import { ClockOffsets } from "../../gateway/link/clock-offset.ts";
 import { Heartbeat, type BeatContent } from "../../gateway/link/heartbeat.ts";
 import { Inbound } from "../../gateway/receive/inbound.ts";
 import { PositionStore } from "../../gateway/receive/position-store.ts";
 import { serveFetch } from "../../gateway/resync/fetch-absent.ts";
 import { serveIdle } from "../../gateway/resync/idle.ts";
+import { serveResync } from "../../gateway/resync/serve-resync.ts";
+import { Turns } from "../../gateway/resync/turns.ts";
 import { AppliedAnnouncer, listenApplied } from "../../gateway/status/applied-exchange.ts";
 import { DotReserve } from "../../site-agent/dot-reserve.ts";
 import { LogHead } from "../../site-agent/tail/log-head.ts";
 import { HandledCache } from "./handled-cache.ts";
+import { noteLedgerLost } from "./rebuild.ts";
 import { noteUncleanEnd } from "./recovery.ts";
+import { resyncCacheOf } from "./resync-cache-of.ts";
 import { Journal } from "./journal.ts";
 import type { Merges } from "./merges.ts";
 
@@ -76,8 +85,12 @@ export class Site {
   readonly positions: PositionStore;
   readonly merges: Merges;
   readonly processId: string;
-  /** The log has records of this site, but the ledger knows of none. */
-  isLedgerLost = false;
+  /** The ledger is new, and there is no log: the site is new too, or lost both. */
+  isFresh = false;
+  /** A ledger that was lost is rebuilt without waiting for these. */
+  readonly without: ReadonlySet<SiteName>;
+  /** Resyncs at work, of all caches. */
+  readonly resyncs = new Turns(RESYNC_RUNS_MAX);
   readonly #announcers: ReadonlyMap<SiteName, AppliedAnnouncer>;
   readonly #unclean: boolean;
   #logState: LogState | undefined;
@@ -91,7 +104,7 @@ export class Site {
     config: Config,
     name: SiteName,
     ports: SitePorts,
-    options: { lease: ActiveLease; merges: Merges },
+    options: { lease: ActiveLease; merges: Merges; without?: ReadonlySet<SiteName> },
   ) {
     const { ledger, bus, clock, random, logger, log } = ports;
     this.name = name;
@@ -99,6 +112,7 @@ export class Site {
     this.ports = ports;
     this.lease = options.lease;
     this.merges = options.merges;
+    this.without = options.without ?? new Set();
     this.peers = config.sites.map((site) => site.name).filter((site) => site !== name);
     this.processId = random.bytes(8).toString("hex");
     this.journal = new Journal(ledger, clock);
@@ -145,6 +159,7 @@ export class Site {
     const ends = [
       serveFetch(bus, this.name, (cache) => this.caches.get(cache)?.agent),
       serveIdle(bus, this.name, (cache) => this.caches.get(cache)?.agent),
+      this.#serveResync(),
       ...this.peers.map((target) =>
         listenApplied(bus, this.name, target, (position) =>
           this.caches.get(position.cache)?.confirmed(target, position),
@@ -182,6 +197,15 @@ export class Site {
     const isOpen = [...this.caches.values()].some(({ agent }) => agent?.hasUnknownWrites === true);
     if (!isOpen) this.ports.ledger.setFact(CLEAN_FACT, true);
     await this.ports.ledger.sync();
+  }
+
+  /** A ledger that was lost is told of what this site did: no dot of it comes again. Staged. */
+  noteOwnDot(cache: CacheName, context: Context | undefined): void {
+    const dot = context?.get(this.name) ?? 0n;
+    if (dot === 0n) return;
+    this.dots.startAbove(dot);
+    const known = this.caches.get(cache)?.agent?.lastDot ?? 0n;
+    if (dot > known) this.ports.ledger.setFact(`dot/${cache}`, dot);
   }
 
   /** Whether the last run ended without a crash. */
@@ -230,11 +254,12 @@ export class Site {
   async #adoptLog(): Promise<void> {
     const { log, logger } = this.ports;
     const last = await log.last(logSubjects(this.name));
+    this.isFresh = last === undefined;
     if (last === undefined) return;
     const record = decodeRecord(last.payload);
     const incarnation = record.kind === "batch" ? record.header.incarnation : record.incarnation;
     logger.warn({ seq: last.seq }, "the ledger is new, but the log is not: the ledger was lost");
-    this.isLedgerLost = true;
+    noteLedgerLost(this);
     await this.head.adopt({ incarnation });
   }
 
@@ -297,8 +322,24 @@ export class Site {
       random,
       logger: logger.child({ origin }),
       announced: () => this.heartbeat.last(origin)?.beat.content.log,
+      announcedEnd: (cache) => this.heartbeat.last(origin)?.beat.content.ends[cache]?.logSeq,
       onGap: (caches, reason) => {
         for (const cache of caches) this.caches.get(cache)?.openPeerGap(origin, reason);
+      },
+    });
+  }
+
+  #serveResync(): () => void {
+    const { bus, clock } = this.ports;
+    return serveResync({
+      site: this.name,
+      bus,
+      clock,
+      offsetMs: this.offsetFrom,
+      cache: (name) => {
+        const handled = this.caches.get(name);
+        if (handled?.agent === undefined) return undefined;
+        return resyncCacheOf(this, handled, handled.agent);
       },
     });
   }
@@ -331,10 +372,13 @@ export class Site {
 
   /** Slow housekeeping: the log's state for the heartbeats, and when each cache was last known to be without a gap. */
   async #tick(signal: AbortSignal): Promise<void> {
-    const { log, clock, ledger } = this.ports;
+    const { clock, ledger } = this.ports;
     while (!signal.aborted) {
       try {
-        this.#logState = await log.state();
+        const { state, isBroken } = await this.head.look();
+        this.#logState = state;
+        // Nobody may write for long: what the log lost, the peers are to know.
+        if (isBroken) await this.checkLog();
         for (const cache of this.caches.values()) cache.agent?.stageAlive();
         await ledger.commit();
         for (const cache of this.caches.values()) await cache.tombstones?.step();
@@ -358,7 +402,10 @@ export class Site {
     const applied: Record<SiteName, BeatContent["applied"][string]> = {};
     for (const { origin, receivers } of this.inbounds) {
       const positions = receivers.map((r) => {
-        const { cache, incarnation, appliedDot: dot } = r;
+        const { cache, incarnation } = r;
+        // While something of it is missing here no site may drop what it superseded.
+        const isWhole = this.caches.get(cache)?.peerGaps.get(origin) === undefined;
+        const dot = isWhole ? r.appliedDot : 0n;
         return [cache, { incarnation, seq: r.applied().seq, dot }] as const;
       });
       applied[origin] = Object.fromEntries(positions);

@@ -33,6 +33,8 @@ export interface InboundParts {
   readonly logger: Logger;
   /** The origin's log as its last heartbeat announced it; undefined: none was heard. */
   readonly announced: () => LogState | undefined;
+  /** Sequence of a cache's newest record as announced, 0: it has none; undefined: nothing was heard of it. */
+  readonly announcedEnd: (cache: CacheName) => number | undefined;
   /** Changes of these caches may have been missed. */
   readonly onGap: (caches: readonly CacheName[], reason: string) => void;
 }
@@ -139,12 +141,7 @@ export class Inbound {
       ledger.setFact(fact, state.originCreated);
       await ledger.commit();
     }
-    const trimmed = caches.filter((cache) =>
-      trimmedPast(state, positions.get(origin, cache).seq, state.lastSeq),
-    );
-    // Records of other caches leave holes too, so only a position that some record followed can have been passed.
-    const passed = trimmed.filter((cache) => positions.get(origin, cache).seq > 0);
-    if (passed.length > 0) onGap(passed, `the mirror of ${origin} was trimmed past the position`);
+    this.#tellTrimmed(state.originCreated, state, 0);
     this.#mirror = state;
     return state;
   }
@@ -185,6 +182,24 @@ export class Inbound {
     if (failure !== undefined) throw failure;
   }
 
+  /**
+   * Opens a gap, once, for each cache with records that were trimmed before they were read. Records of other caches leave
+   * holes too: a cache without a record beyond what it has misses nothing.
+   *
+   * @param log the mirror, or the origin's log: what that trimmed before it was mirrored is skipped without a word
+   * @param heldUpTo what was trimmed up to here is held elsewhere
+   */
+  #tellTrimmed(created: string, log: LogState, heldUpTo: number): void {
+    const { origin, positions, onGap, announcedEnd } = this.#parts;
+    for (const { cache } of this.#receivers) {
+      const seq = Math.max(heldUpTo, positions.knownUpTo(origin, cache, created));
+      const end = announcedEnd(cache) ?? log.lastSeq;
+      if (!trimmedPast(log, seq, end)) continue;
+      positions.setToldMissing(origin, cache, { created, seq: end });
+      onGap([cache], `the log of ${origin} was trimmed before it was read here`);
+    }
+  }
+
   /** Compares the mirror with what the origin announces, and makes it anew when it follows a log that is gone. */
   async #watch(signal: AbortSignal): Promise<void> {
     const { mirror, clock, announced, logger, origin } = this.#parts;
@@ -197,6 +212,10 @@ export class Inbound {
       const end = announced();
       if (state === undefined || end === undefined) continue;
       const verdict = judgeMirror(state, end);
+      if (verdict === "ok") {
+        this.#tellTrimmed(end.created, state, 0);
+        this.#tellTrimmed(end.created, end, state.lastSeq);
+      }
       const batches = this.receivers.reduce((sum, r) => sum + r.stats.batches, 0);
       const isApplied = batches === batchesBefore && this.receivers.every((r) => r.isIdle);
       batchesBefore = batches;

@@ -27,6 +27,12 @@ const START: Position = {
   bound: 0,
 };
 
+/** A sequence in the log that was created then. */
+export interface ToldMissing {
+  readonly created: string;
+  readonly seq: number;
+}
+
 /** The positions and apply bounds in a site's ledger. */
 export class PositionStore {
   readonly #ledger: Ledger;
@@ -55,6 +61,17 @@ export class PositionStore {
     this.#ledger.setFact(applyBound(origin, cache), seq);
   }
 
+  /** Whatever is missing up to this sequence of a log is part of a gap that is opened: staged, with the gap. */
+  setToldMissing(origin: SiteName, cache: CacheName, upTo: ToldMissing): void {
+    this.#ledger.setFact(toldMissing(origin, cache), upTo);
+  }
+
+  /** Up to where all is read, or told of as missing, in the log that was `created` then; 0: nothing is known of it. */
+  knownUpTo(origin: SiteName, cache: CacheName, created: string): number {
+    const upTo = this.#ledger.fact(toldMissing(origin, cache)) as ToldMissing | undefined;
+    return Math.max(this.get(origin, cache).seq, upTo?.created === created ? upTo.seq : 0);
+  }
+
   /** A mirror was made anew from the log's first record: staged. */
   restart(origin: SiteName, cache: CacheName): void {
     this.#ledger.setFact(position(origin, cache), START);
@@ -63,4 +80,5 @@ export class PositionStore {
 }
 
 const position = (origin: SiteName, cache: CacheName) => `position/${origin}/${cache}`;
+const toldMissing = (origin: SiteName, cache: CacheName) => `missing/${origin}/${cache}`;
 const applyBound = (origin: SiteName, cache: CacheName) => `bound/${origin}/${cache}`;

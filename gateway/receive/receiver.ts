@@ -107,6 +107,8 @@ export class Receiver {
   readonly #openDots = new Map<number, Dot>();
   /** Something is missing here for good: what came after it counts as applied no more (tombstones wait). */
   #isIncomplete = false;
+  /** How often something was found missing. */
+  #losses = 0;
   #blocked: string | undefined;
   #signal: AbortSignal | undefined;
 
@@ -150,6 +152,21 @@ export class Receiver {
 
   applied(): Applied {
     return this.#tracker.applied();
+  }
+
+  /** Changes whenever something is found missing here. */
+  get losses(): number {
+    return this.#losses;
+  }
+
+  /** A resync brought what the origin had up to `dot`. It began at `losses`: what was lost since is not made up for. Staged. */
+  repaired(dot: Dot, losses: number): void {
+    const { positions, origin, cache } = this.#parts;
+    if (losses === this.#losses) this.#isIncomplete = false;
+    const { bound: _bound, ...stored } = positions.get(origin, cache);
+    for (const known of [stored.dot, dot]) if (known > this.#dot) this.#dot = known;
+    const isIncomplete = this.#isIncomplete;
+    positions.set(origin, cache, { ...stored, dot: this.#dot, isIncomplete });
   }
 
   /** The contiguous prefix alone. */
@@ -303,6 +320,7 @@ export class Receiver {
     if (header.counter > this.#counter + 1) {
       this.stats.counterGaps += 1;
       this.#isIncomplete = true;
+      this.#losses += 1;
       this.#parts.onGap(
         `batches ${this.#counter + 1} to ${header.counter - 1} were not applied here`,
       );
@@ -379,6 +397,7 @@ export class Receiver {
   #bury(what: Pick<DeadLetter, "seq" | "key" | "dot">, reason: string, payload: Uint8Array): void {
     this.stats.deadLetters += 1;
     this.#isIncomplete = true;
+    this.#losses += 1;
     const { origin, cache, onDeadLetter } = this.#parts;
     onDeadLetter({ origin, cache, ...what, reason, payload });
   }

@@ -57,6 +57,8 @@ export interface ResyncProgress {
   /** What the peer said of itself when it began. */
   readonly peerFloor: Context;
   readonly peerDot: Dot;
+  /** It missed nothing that it knew of, but perhaps of this site. */
+  readonly isPeerLevel: boolean;
   /** ms since the epoch. */
   readonly begunAt: number;
 }
@@ -76,7 +78,7 @@ export interface ResyncCounts {
 export interface ResyncResult extends Readonly<ResyncCounts> {
   readonly peerFloor: Context;
   readonly peerDot: Dot;
-  /** Whether the peer missed nothing that it knew of when this ended, but perhaps of this site. */
+  /** Whether the peer missed nothing that it knew of when this began, but perhaps of this site. */
   readonly isPeerLevel: boolean;
 }
 
@@ -108,11 +110,11 @@ export class Resync {
   readonly #parts: ResyncParts;
   readonly #directions: Directions;
   #progress: ResyncProgress | undefined;
-  #isPeerLevel = false;
   /** Keys whose value was being written. */
   #left = new Set<Key>();
   /** Why the last entry that failed could not be merged here. */
   #failure: unknown;
+  #signal = new AbortController().signal;
 
   /** `resume`: where an earlier run stood. */
   constructor(parts: ResyncParts, directions: Directions, resume?: ResyncProgress) {
@@ -128,6 +130,7 @@ export class Resync {
    *   that they could not be compared; the signal's reason
    */
   async run(signal: AbortSignal): Promise<ResyncResult> {
+    this.#signal = signal;
     const hello = await this.#digests(undefined, [], EMPTY_CONTEXT);
     const known = this.#progress;
     if (known === undefined || !coversAll(hello.floor, known.level)) this.#begin(hello);
@@ -136,8 +139,8 @@ export class Resync {
       isEnd = await this.#step(signal);
     }
     await this.#settleLeft(signal);
-    const { peerFloor, peerDot } = this.#now;
-    return { ...this.counts, peerFloor, peerDot, isPeerLevel: this.#isPeerLevel };
+    const { peerFloor, peerDot, isPeerLevel } = this.#now;
+    return { ...this.counts, peerFloor, peerDot, isPeerLevel };
   }
 
   get #now(): ResyncProgress {
@@ -145,13 +148,14 @@ export class Resync {
     return this.#progress;
   }
 
-  #begin({ floor, dot }: DigestAnswer): void {
+  #begin({ floor, dot, isLevel }: DigestAnswer): void {
     const { here, clock } = this.#parts;
     this.#move({
       after: undefined,
       level: lowerOf(here.floor, floor),
       peerFloor: floor,
       peerDot: dot,
+      isPeerLevel: isLevel,
       begunAt: clock.now(),
     });
   }
@@ -333,8 +337,6 @@ export class Resync {
         while (asked.length > 0) asked = asked.slice(await this.#exchangeSome(asked));
       }
     }
-    const answer = await this.#digests(undefined, [], EMPTY_CONTEXT);
-    this.#isPeerLevel = answer.isLevel;
     if (this.#left.size === 0) return;
     this.#move({ ...this.#now, after: undefined });
     throw new IsthmusError(
@@ -373,7 +375,8 @@ export class Resync {
 
   #ask(verb: string, question: Uint8Array): Promise<Uint8Array> {
     const { bus, peer } = this.#parts;
-    return bus.request(controlSubject(peer, verb), question, RESYNC_TIMEOUT_MS);
+    const answer = bus.request(controlSubject(peer, verb), question, RESYNC_TIMEOUT_MS);
+    return unlessAborted(answer, this.#signal);
   }
 }
 
@@ -390,4 +393,15 @@ function* pagesOfKeys(keys: readonly Key[]): Generator<readonly Key[]> {
     bytes = 0;
   }
   if (page.length > 0) yield page;
+}
+
+/** Whoever stops does not wait for a peer that does not answer. */
+function unlessAborted<T>(answer: Promise<T>, signal: AbortSignal): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const stop = (): void => reject(signal.reason as Error);
+    signal.addEventListener("abort", stop);
+    if (signal.aborted) stop();
+    const end = (): void => signal.removeEventListener("abort", stop);
+    void answer.then(resolve, reject).finally(end);
+  });
 }

@@ -1,6 +1,6 @@
 import { RECOVERED_STATES_MAX } from "../../topology/limits.ts";
 import type { ConflictPolicy } from "../../topology/policy/conflict.ts";
-import type { CacheLedger } from "../../topology/ports.ts";
+import type { CacheLedger, PeerEntry } from "../../topology/ports.ts";
 import { EMPTY_CONTEXT } from "../../topology/version/context.ts";
 import type {
   Context,
@@ -11,8 +11,15 @@ import type {
   ValueHash,
   Versions,
 } from "../../topology/version/entry.ts";
-import { type Arrival, joinVersion } from "../../topology/version/join.ts";
+import { mergedEntry } from "../../topology/version/compare.ts";
+import { type Arrival, joinVersion, mergeVersions } from "../../topology/version/join.ts";
 import { shown, valuesNeeded, type MergeRegistry } from "../../topology/version/show.ts";
+
+/** What an unclean end may have left out of the ledger, by key: own versions, and those of the other sites. */
+export interface Uncommitted {
+  readonly published: ReadonlyMap<Key, readonly Arrival[]>;
+  readonly arrivals: ReadonlyMap<Key, readonly Arrival[]>;
+}
 
 /**
  * Every value that an apply of the last run may have left in the cache: any arriving version of a key, or what showed after
@@ -124,14 +131,22 @@ export function rejoined(
   return { context, siblings, presence: "live", held, outboxSeq };
 }
 
-/** The row of a key in a ledger that was lost, with versions as the logs tell them; a scan learns which the cache holds. */
+/**
+ * The row of a key in a ledger that was lost, with versions as the logs, or a peer, tell them; a scan learns which of them the
+ * cache holds.
+ */
 export function rebuilt(
   entry: Entry | undefined,
   floor: Context,
-  arrivals: readonly Arrival[],
+  told: readonly Arrival[] | PeerEntry,
 ): Entry | undefined {
   let versions: Versions | undefined = entry;
-  for (const arrival of arrivals) versions = joinVersion(versions, floor, arrival).versions;
+  if ("floor" in told) {
+    versions =
+      entry === undefined
+        ? mergeVersions(undefined, floor, told.versions, told.floor).versions
+        : mergedEntry(entry, floor, told.versions, told.floor);
+  } else for (const arrival of told) versions = joinVersion(versions, floor, arrival).versions;
   if (versions === undefined) return undefined;
   const { context, siblings } = versions;
   const isGone = siblings.every((s) => s.kind === "remove");

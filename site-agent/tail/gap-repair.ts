@@ -39,6 +39,8 @@ export interface Repaired extends ScanResult {
 export class GapRepair {
   readonly #parts: GapRepairParts;
   #verdict: AbsenceVerdict = "absent";
+  /** Kept until a gap closes: a scan that finds a copy gone may not end, and the next one does not find it missing any more. */
+  #hasAbsent = false;
 
   constructor(parts: GapRepairParts) {
     this.#parts = parts;
@@ -72,11 +74,12 @@ export class GapRepair {
     }
     await capture.drained();
     if (signal.aborted) return undefined;
-    return { ...result, runs, hasAbsent: missing > 0 && this.#verdict === "absent" };
+    return { ...result, runs, hasAbsent: this.#hasAbsent };
   }
 
   /** Staged with the end of the gap: what is missing later is judged beside these runs. */
   note(runs: Runs): void {
+    this.#hasAbsent = false;
     this.#parts.ledger.setFact(this.#runsFact, runs);
   }
 
@@ -89,6 +92,7 @@ export class GapRepair {
       return;
     }
     stats.absences += 1;
+    this.#hasAbsent = true;
     rows.put(key, { ...entry, presence: "absent", held: undefined });
   }
 

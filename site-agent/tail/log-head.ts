@@ -67,6 +67,14 @@ export class LogHead {
     return this.#head === undefined;
   }
 
+  /** What the log says of itself now, and whether it is not as it was left: then it is to be checked. */
+  async look(): Promise<{ state: LogState | undefined; isBroken: boolean }> {
+    // Acknowledgements go on meanwhile: the answer is judged by what was known when it was asked for.
+    const known = this.#head;
+    const state = await this.#log.state();
+    return { state, isBroken: breakOf(known, state) !== undefined };
+  }
+
   /** Goes on with the log as another ledger of this site left it, which was lost. */
   async adopt(end: LogEnd): Promise<void> {
     const state = await this.#log.state();

@@ -7,7 +7,8 @@ import {
 } from "../../../deploy/site/recovery.ts";
 import type { Site } from "../../../deploy/site/site.ts";
 import { PositionStore } from "../../../gateway/receive/position-store.ts";
-import type { CacheAgent, Uncommitted } from "../../../site-agent/cache-agent.ts";
+import type { Uncommitted } from "../../../site-agent/apply/recovery.ts";
+import type { CacheAgent } from "../../../site-agent/cache-agent.ts";
 import { ErrorCode } from "../../../topology/errors.ts";
 import { type BatchHeader, encodeBatch } from "../../../topology/mutation/batch.ts";
 import { logSubject } from "../../../topology/names.ts";
@@ -52,7 +53,10 @@ async function bench() {
     head,
     config: { policies: [], preset: "none" },
     offsetFrom: () => 7,
-    dots: { startAbove: (dot: bigint) => above.push(dot) },
+    noteOwnDot: (_cache: string, context: ReadonlyMap<string, bigint>) => {
+      const dot = context.get("lon");
+      if (dot !== undefined) above.push(dot);
+    },
   } as unknown as Site;
   const cache = { name: "sessions", receivers: [{ origin: "nyc" }] } as unknown as HandledCache;
   const found: Uncommitted[] = [];

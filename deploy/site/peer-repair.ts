@@ -1,0 +1,187 @@
+import { backOffMs } from "../../topology/back-off.ts";
+import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
+import { PEER_SILENT_MS, RESYNC_AGAIN_MS_MAX } from "../../topology/limits.ts";
+import type { SiteName } from "../../topology/names.ts";
+import { targetsOf } from "../../topology/policy/cache-policy.ts";
+import { Wakeup } from "../../topology/wakeup.ts";
+import {
+  type Directions,
+  Resync,
+  type ResyncProgress,
+  type ResyncResult,
+} from "../../gateway/resync/resync.ts";
+import type { CacheAgent } from "../../site-agent/cache-agent.ts";
+import type { HandledCache } from "./handled-cache.ts";
+import { type PeerGap, resyncFact } from "./peer-gaps.ts";
+import { resyncCacheOf } from "./resync-cache-of.ts";
+import type { Site } from "./site.ts";
+
+/** Between two looks whether this site is ready itself. */
+const READY_LOOK_MS = 200;
+
+/**
+ * Closes one cache's gaps toward the peers: each by a two-way resync with that peer, and, when the peer misses something
+ * itself, with every other one too. A gap closes when all of them have ended (I7); until then the next try goes on where the
+ * last one stood, also after a restart.
+ */
+export class PeerRepair {
+  readonly #site: Site;
+  readonly #cache: HandledCache;
+  readonly #agent: CacheAgent;
+  readonly #wakeup = new Wakeup();
+  /** With whom a resync of that very gap has ended. */
+  readonly #ended = new WeakMap<PeerGap, Set<SiteName>>();
+  /** The resync at work; undefined: none. */
+  running: { readonly peer: SiteName; readonly resync: Resync } | undefined;
+  /** Since the process started: gaps closed, entries that came and went for it. */
+  repaired = 0;
+  received = 0;
+  sent = 0;
+
+  constructor(site: Site, cache: HandledCache, agent: CacheAgent) {
+    this.#site = site;
+    this.#cache = cache;
+    this.#agent = agent;
+    cache.peerGaps.onOpen = () => this.#wakeup.call();
+  }
+
+  /** Repairs whenever a gap is open, until the signal aborts. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { clock, random, logger } = this.#site.ports;
+    const failures = new Map<SiteName, { attempt: number; reason: string }>();
+    while (!signal.aborted) {
+      if (this.#cache.peerGaps.size === 0) await this.#wakeup.wait(signal);
+      if (!this.#agent.isReady) {
+        await clock.sleep(READY_LOOK_MS, signal);
+        continue;
+      }
+      let attempts = 0;
+      for (const [peer, gap] of Array.from(this.#cache.peerGaps)) {
+        if (signal.aborted) return;
+        try {
+          await this.#repair(gap, signal);
+          failures.delete(peer);
+        } catch (error) {
+          if (signal.aborted) return;
+          const known = failures.get(peer);
+          const reason = error instanceof Error ? error.message : String(error);
+          const attempt = (known?.attempt ?? 0) + 1;
+          attempts = Math.max(attempts, attempt);
+          failures.set(peer, { attempt, reason });
+          // Once a reason: a peer may be away for days.
+          if (known?.reason === reason) continue;
+          logger.warn(
+            { peer, cache: this.#cache.name, err: error, code: codeOf(error) },
+            "a gap toward a peer is not repaired yet, tried again until it is",
+          );
+        }
+      }
+      const waits = { firstMs: 100, mostMs: RESYNC_AGAIN_MS_MAX };
+      if (this.#cache.peerGaps.size > 0)
+        await clock.sleep(backOffMs(attempts, waits, random), signal);
+    }
+  }
+
+  async #repair(gap: PeerGap, signal: AbortSignal): Promise<void> {
+    const { peers, ports, config, name } = this.#site;
+    const { peer } = gap;
+    const receiver = this.#cache.receivers.find(({ origin }) => origin === peer);
+    const losses = receiver?.losses ?? 0;
+    const isTarget = targetsOf(config, this.#cache.policy, peer).includes(name);
+    const result = isTarget ? await this.#resyncOnce(gap, peer, signal) : undefined;
+    if (result !== undefined && !result.isPeerLevel) {
+      for (const other of peers) if (other !== peer) await this.#resyncOnce(gap, other, signal);
+    }
+    if (this.#cache.peerGaps.get(peer) !== gap) return;
+    if (result !== undefined) receiver?.repaired(result.peerDot, losses);
+    this.#cache.peerGaps.close(gap);
+    await ports.ledger.commit();
+    this.repaired += 1;
+    const { differing, received, sent } = result ?? { differing: 0, received: 0, sent: 0 };
+    ports.logger.info(
+      { peer, cache: this.#cache.name, reason: gap.reason, differing, received, sent },
+      "gap toward a peer closed by a resync",
+    );
+  }
+
+  /** A resync that ended once for a gap is not repeated because another one failed. */
+  async #resyncOnce(
+    gap: PeerGap,
+    peer: SiteName,
+    signal: AbortSignal,
+  ): Promise<ResyncResult | undefined> {
+    const ended = this.#ended.get(gap) ?? new Set();
+    this.#ended.set(gap, ended);
+    // With the gap's own peer it is repeated: what it told is needed to close the gap.
+    if (ended.has(peer) && peer !== gap.peer) return undefined;
+    const directions = this.#directions(peer);
+    if (directions === undefined) return undefined;
+    const result = await this.resync(peer, directions, signal, gap.peer === peer);
+    ended.add(peer);
+    return result;
+  }
+
+  /** undefined: the policy sends nothing either way. */
+  #directions(peer: SiteName): Directions | undefined {
+    const { config, name } = this.#site;
+    const { policy } = this.#cache;
+    const pulls = targetsOf(config, policy, peer).includes(name);
+    const push = targetsOf(config, policy, name).includes(peer);
+    if (!pulls && !push) return undefined;
+    return { pull: pulls ? "values" : "number", push };
+  }
+
+  /**
+   * One resync with a peer, when it is its turn.
+   *
+   * @param resumable its progress is kept in the ledger, and taken up from there
+   * @throws as {@link Resync.run}, and PeerUnreachable while the peer is silent
+   */
+  async resync(
+    peer: SiteName,
+    directions: Directions,
+    signal: AbortSignal,
+    resumable: boolean,
+    onDiffering?: (key: string) => void,
+  ): Promise<ResyncResult> {
+    const { ports, name, heartbeat, offsetFrom, resyncs } = this.#site;
+    const { ledger, bus, clock, random } = ports;
+    if (heartbeat.silenceMs(peer) > PEER_SILENT_MS) {
+      throw new IsthmusError(ErrorCode.PeerUnreachable, `no heartbeat of ${peer}`);
+    }
+    const fact = resyncFact(this.#cache.name, peer);
+    const stored = resumable ? (ledger.fact(fact) as ResyncProgress | undefined) : undefined;
+    return resyncs.run(async () => {
+      const resync = new Resync(
+        {
+          site: name,
+          peer,
+          here: resyncCacheOf(this.#site, this.#cache, this.#agent),
+          bus,
+          clock,
+          random,
+          offsetMs: () => offsetFrom(peer),
+          onProgress: (progress) => {
+            if (resumable) ledger.setFact(fact, progress);
+          },
+          ...(onDiffering !== undefined && { onDiffering }),
+        },
+        directions,
+        stored,
+      );
+      this.running = { peer, resync };
+      try {
+        const result = await resync.run(signal);
+        if (directions.pull === "values") await this.#agent.tombstones.raise(result.peerFloor);
+        return result;
+      } finally {
+        this.running = undefined;
+        this.received += resync.counts.received;
+        this.sent += resync.counts.sent;
+      }
+    });
+  }
+}
+
+const codeOf = (error: unknown): string | undefined =>
+  error instanceof IsthmusError ? error.code : undefined;

@@ -1,0 +1,36 @@
+import { targetsOf } from "../../topology/policy/cache-policy.ts";
+import type { ResyncCache } from "../../gateway/resync/resync-cache.ts";
+import type { CacheAgent } from "../../site-agent/cache-agent.ts";
+import type { HandledCache } from "./handled-cache.ts";
+import type { Site } from "./site.ts";
+
+/** One cache of this site as a resync sees it, always as it is now. */
+export function resyncCacheOf(
+  site: Site,
+  handled: HandledCache,
+  agent: CacheAgent,
+  hands: ResyncCache["hands"] = agent,
+): ResyncCache {
+  const { policy, peerGaps, name } = handled;
+  return {
+    cache: name,
+    rows: agent.rows,
+    hands,
+    policyHash: agent.policyHash,
+    copies: policy.mode !== "invalidate",
+    get floor() {
+      return agent.floor();
+    },
+    get dot() {
+      return agent.lastDot;
+    },
+    get mediaType() {
+      return agent.mediaType;
+    },
+    get isReady() {
+      return agent.isReady;
+    },
+    isLevelBut: (peer) => agent.isReady && [...peerGaps].every(([toward]) => toward === peer),
+    sendsTo: (peer) => targetsOf(site.config, policy, site.name).includes(peer),
+  };
+}

@@ -1,0 +1,188 @@
+import { decodeRecord } from "../../topology/mutation/batch.ts";
+import { parseConfig } from "../../topology/config/parse-config.ts";
+import type { Config } from "../../topology/config/config.ts";
+import type { HandledCache } from "../../deploy/site/handled-cache.ts";
+import { Counts } from "../sim/world/counts.ts";
+import { SimCache, type SimWorldParts } from "../sim/world/sim-cache.ts";
+import { SimCacheServer } from "../sim/world/sim-cache-server.ts";
+import { Links } from "../sim/world/sim-links.ts";
+import { SimLog } from "../sim/world/sim-log.ts";
+import { SimMirror } from "../sim/world/sim-mirror.ts";
+import { WallClock } from "../sim/world/sim-process.ts";
+import { SimRandom } from "../sim/world/sim-random.ts";
+import { SimSite } from "../sim/world/sim-site.ts";
+import { SimTime } from "../sim/world/sim-time.ts";
+
+const CALM_CACHE = { timeout: 0, serverError: 0, laggingRead: 0, doubledEvent: 0, tokenZero: 0 };
+const CALM_LOG = { publishTimeout: 0, unreachable: 0 };
+/** Virtual time in which whatever a test waits for must have come. */
+const PATIENCE_MS = 600_000;
+
+/** A cache's rule in the file. */
+export type Rule = string;
+
+/** The real code of some sites on virtual time, with a simulated world around them in which nothing fails by itself. */
+export class CalmSites {
+  readonly sites: readonly SimSite[];
+  readonly links: Links;
+  readonly counts = new Counts();
+  readonly lines: string[] = [];
+  readonly failures: unknown[] = [];
+  /** Mutations that each site published. */
+  readonly published = new Map<string, number>();
+  readonly #time: SimTime;
+  readonly #configs = new Map<string, Config>();
+
+  constructor(names: readonly string[], rule: Rule = "mode: async", seed = 1) {
+    const random = new SimRandom(seed);
+    this.#time = new SimTime(random.fork());
+    const trace = (line: string): void => {
+      this.lines.push(`${this.#time.now.toFixed(0)} ${line}`);
+    };
+    const parts: SimWorldParts = { time: this.#time, random, counts: this.counts, trace };
+    this.links = new Links(parts);
+    const logs = new Map(names.map((name) => [name, new SimLog(name, parts, CALM_LOG)]));
+    this.sites = names.map((name) => {
+      const wall = new WallClock(this.#time, 0);
+      const options = { faults: CALM_CACHE, wall, onChange: () => undefined };
+      const caches = new Map([["sessions", new SimCache("sessions", parts, options)]]);
+      const mirrors = new Map(
+        [...logs].flatMap(([origin, log]) =>
+          origin === name
+            ? []
+            : [[origin, new SimMirror(name, log, this.links, CALM_LOG)] as const],
+        ),
+      );
+      const log = logs.get(name);
+      if (log === undefined) throw new Error(`no log of ${name}`);
+      log.onStored = ({ payload }) => {
+        const record = decodeRecord(payload);
+        const more = record.kind === "batch" ? record.mutations.length : 0;
+        this.published.set(name, (this.published.get(name) ?? 0) + more);
+      };
+      const ground = {
+        name,
+        wall,
+        caches: new SimCacheServer(caches),
+        log,
+        mirrors,
+        links: this.links,
+        parts,
+        onFailure: (error: unknown) => this.failures.push(error),
+      };
+      this.#configs.set(name, configOf(names, rule));
+      const configs = this.#configs;
+      return new SimSite(
+        Object.defineProperty({ ...ground, config: configOf(names, rule) }, "config", {
+          get: () => configs.get(name),
+        }),
+      );
+    });
+  }
+
+  site(name: string): SimSite {
+    const found = this.sites.find((site) => site.name === name);
+    if (found === undefined) throw new Error(`no site ${name}`);
+    return found;
+  }
+
+  /** The file that a site's next process reads. */
+  configure(name: string, rule: Rule): void {
+    const names = this.sites.map((site) => site.name);
+    this.#configs.set(name, configOf(names, rule));
+  }
+
+  handled(name: string): HandledCache {
+    const found = this.site(name).site?.caches.get("sessions");
+    if (found === undefined) throw new Error(`${name} does not handle it yet`);
+    return found;
+  }
+
+  put(name: string, key: string, value: string): void {
+    this.#cache(name).put(key, Buffer.from(value), 0, "client");
+  }
+
+  remove(name: string, key: string): void {
+    this.#cache(name).remove(key, "client");
+  }
+
+  /** What a client sees at a site, in the order of the keys. */
+  contents(name: string): Record<string, string> {
+    const cache = this.#cache(name);
+    const keys = cache.keys().sort();
+    return Object.fromEntries(keys.map((key) => [key, String(cache.peek(key)?.value)]));
+  }
+
+  /** Everything that a site's process wrote about itself is lost; it must not run. */
+  loseLedger(name: string): void {
+    const { disk } = this.site(name);
+    disk.synced();
+    disk.rows.clear();
+    disk.synced();
+  }
+
+  async pass(ms: number): Promise<void> {
+    await this.#time.run(this.#time.now + ms);
+    this.#check();
+  }
+
+  async until(what: string, isDone: () => boolean): Promise<void> {
+    await Promise.resolve();
+    const isBroken = (): boolean => this.failures.length > 0;
+    const end = this.#time.now + PATIENCE_MS;
+    await this.#time.run(end, () => isBroken() || isDone());
+    this.#check();
+    if (!isDone()) throw new Error(`never came: ${what}\n${this.lines.slice(-40).join("\n")}`);
+  }
+
+  /** Lets time pass until nothing is under way between the sites that run. */
+  async rest(): Promise<void> {
+    await this.until("rest", () => this.sites.every((site) => this.#isAtRest(site)));
+    await this.pass(1_500);
+    await this.until("rest", () => this.sites.every((site) => this.#isAtRest(site)));
+  }
+
+  /** Ends a process in good order. */
+  async stop(name: string): Promise<void> {
+    const site = this.site(name);
+    void site.stop();
+    await this.until(`${name} stops`, () => !site.isRunning);
+  }
+
+  #isAtRest({ site }: SimSite): boolean {
+    if (site === undefined) return true;
+    const cache = site.caches.get("sessions");
+    if (cache === undefined) return false;
+    const { agent } = cache;
+    if (agent === undefined) return true;
+    if (agent.state !== "live" || agent.gap !== undefined) return false;
+    if (agent.dirty > 0 || agent.outboxRows > 0 || cache.peerGaps.size > 0) return false;
+    return cache.receivers.every((receiver) => {
+      const stream = this.site(receiver.origin).ground.log.stream;
+      const last = stream?.records.findLast(({ subject }) => subject.endsWith(".sessions"));
+      return receiver.isIdle && receiver.applied().seq >= (last?.seq ?? 0);
+    });
+  }
+
+  #check(): void {
+    const [failure] = this.failures;
+    if (failure !== undefined) throw failure;
+  }
+
+  #cache(name: string): SimCache {
+    const cache = this.site(name).ground.caches.caches.get("sessions");
+    if (cache === undefined) throw new Error(`${name} has no cache`);
+    return cache;
+  }
+}
+
+function configOf(names: readonly string[], rule: Rule): Config {
+  const sites = names.map(
+    (name, i) =>
+      `  ${name}:\n    cache: { kind: embedded }\n    data: ./data/${name}\n    nats:\n      servers: ["nats://127.0.0.1:${4222 + i}"]\n      leaf: { listen: "127.0.0.1:${7422 + i}" }\n`,
+  );
+  const text = `apiVersion: isthmus/v1\nname: calm\nsites:\n${sites.join("")}policies:\n  - match: sessions\n    ${rule}\n`;
+  const { config, diagnostics } = parseConfig(text, { file: "calm.yaml" });
+  if (config === undefined) throw new Error(JSON.stringify(diagnostics));
+  return config;
+}
