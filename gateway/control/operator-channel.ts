@@ -62,14 +62,18 @@ async function request(
   try {
     return await bus.request(controlSubject(site, verb), payload, timeoutMs);
   } catch (error) {
-    throw error instanceof IsthmusError ? ownError(error, site) : error;
+    throw error instanceof IsthmusError ? fromSite(error, site) : error;
   }
 }
 
 const CODES: ReadonlySet<string> = new Set(Object.values(ErrorCode));
 
-/** The error that a site answered with, as it was thrown there. */
-function ownError(error: IsthmusError, site: SiteName): IsthmusError {
+/** The error that a site answered with, as it was thrown there; or that nobody answered. */
+function fromSite(error: IsthmusError, site: SiteName): IsthmusError {
+  if (error.code === ErrorCode.PeerUnreachable) {
+    const why = "no active process runs there, or the link between the sites' NATS servers is down";
+    return new IsthmusError(error.code, `${site}: ${why}`, { cause: error });
+  }
   const [, code = "", text = ""] = /^\S+ answered (IS\d{4}): (.*)$/.exec(error.message) ?? [];
   if (error.code !== ErrorCode.PeerRefused || !CODES.has(code)) return error;
   return new IsthmusError(code as ErrorCode, `${site} answered: ${text}`, { cause: error });
