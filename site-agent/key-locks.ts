@@ -15,16 +15,23 @@ export class KeyLocks {
 
   /** Runs `work` when every earlier work on `key` has ended. */
   async run<T>(key: Key, work: () => Promise<T>): Promise<T> {
-    if (this.#held.has(key)) await this.#turn(key);
-    else this.#held.set(key, undefined);
+    if (!this.tryHold(key)) await this.turn(key);
     try {
       return await work();
     } finally {
-      this.#release(key);
+      this.release(key);
     }
   }
 
-  #turn(key: Key): Promise<void> {
+  /** Holds the key until {@link release} if nobody does; false: wait for your {@link turn}. */
+  tryHold(key: Key): boolean {
+    if (this.#held.has(key)) return false;
+    this.#held.set(key, undefined);
+    return true;
+  }
+
+  /** Resolves when it is the caller's turn on a key that is held: then it holds it until {@link release}. */
+  turn(key: Key): Promise<void> {
     return new Promise((resolve) => {
       const waiting = this.#held.get(key);
       if (waiting === undefined) this.#held.set(key, [resolve]);
@@ -33,7 +40,7 @@ export class KeyLocks {
   }
 
   /** Hands the key to the next in turn: nobody who comes now can be faster. */
-  #release(key: Key): void {
+  release(key: Key): void {
     const next = this.#held.get(key)?.shift();
     if (next === undefined) this.#held.delete(key);
     else next();

@@ -167,9 +167,10 @@ export class Applier {
     return this.#bring(key, stay, "no log");
   }
 
-  #bring(key: Key, join: Join, toldBy: "a log" | "no log" = "a log"): Promise<ApplyOutcome> {
+  async #bring(key: Key, join: Join, toldBy: "a log" | "no log" = "a log"): Promise<ApplyOutcome> {
     const { locks, rows, stats } = this.#parts;
-    return locks.run(key, async () => {
+    if (!locks.tryHold(key)) await locks.turn(key);
+    try {
       for (let race = 0; race < APPLY_RACES_MAX; race++) {
         const entry = rows.get(key);
         const { versions, changed, isStray } = join(entry);
@@ -182,12 +183,14 @@ export class Applier {
         if (outcome !== undefined) return outcome;
         if (this.#recovered !== undefined && this.#left.has(key)) return "kept";
       }
-      throw new IsthmusError(
-        ErrorCode.ApplyRaced,
-        `a key lost its compare-and-set ${APPLY_RACES_MAX} times in a row to local writes`,
-        { hint: "It is tried again by itself; a key that is written this often conflates." },
-      );
-    });
+    } finally {
+      locks.release(key);
+    }
+    throw new IsthmusError(
+      ErrorCode.ApplyRaced,
+      `a key lost its compare-and-set ${APPLY_RACES_MAX} times in a row to local writes`,
+      { hint: "It is tried again by itself; a key that is written this often conflates." },
+    );
   }
 
   /** One attempt; undefined: the key changed underneath. */

@@ -1,6 +1,7 @@
 import { assert, ErrorCode, IsthmusError } from "../../topology/errors.ts";
 import { JAVA_OBJECT } from "../../topology/hotrod/media-type.ts";
 import type { MediaType } from "../../topology/hotrod/media-type.ts";
+import type { ResponseOf } from "../../topology/hotrod/messages.ts";
 import { Status } from "../../topology/hotrod/opcodes.ts";
 import { CACHE_SCAN_BATCH } from "../../topology/limits.ts";
 import type { Key, ValueHash } from "../../topology/version/entry.ts";
@@ -68,14 +69,12 @@ export class HotRodCache implements CacheConnector {
     return { mediaType: this.#mediaType, runs };
   }
 
-  async read(key: Key): Promise<CacheState | undefined> {
-    const { entry } = await this.#options.pool.request("getWithMetadata", this.#opened(), {
-      key: Buffer.from(key, "latin1"),
-    });
-    return entry === undefined ? undefined : entryState(entry.metadata, entry.value);
+  read(key: Key): Promise<CacheState | undefined> {
+    const body = { key: Buffer.from(key, "latin1") };
+    return this.#options.pool.request("getWithMetadata", this.#opened(), body).then(stateOf);
   }
 
-  async write(
+  write(
     key: Key,
     expected: bigint | "missing",
     value: Uint8Array,
@@ -94,18 +93,17 @@ export class HotRodCache implements CacheConnector {
       if (expected === 0n) return pool.request("replace", scope, body);
       return pool.request("replaceIfUnmodified", scope, { ...body, entryVersion: expected });
     };
-    return outcome((await request()).header.status);
+    return request().then(outcomeOf);
   }
 
-  async remove(key: Key, expected: bigint): Promise<WriteOutcome> {
+  remove(key: Key, expected: bigint): Promise<WriteOutcome> {
     const { pool } = this.#options;
     const body = { key: Buffer.from(key, "latin1") };
     const scope = this.#opened();
-    const { header } =
-      expected === 0n
-        ? await pool.request("remove", scope, body)
-        : await pool.request("removeIfUnmodified", scope, { ...body, entryVersion: expected });
-    return outcome(header.status);
+    if (expected === 0n) return pool.request("remove", scope, body).then(outcomeOf);
+    return pool
+      .request("removeIfUnmodified", scope, { ...body, entryVersion: expected })
+      .then(outcomeOf);
   }
 
   async listen(onEvent: (event: CacheEvent) => void): Promise<CacheListener> {
@@ -133,7 +131,11 @@ export class HotRodCache implements CacheConnector {
   }
 }
 
-function outcome(status: number): WriteOutcome {
+function stateOf({ entry }: ResponseOf<"getWithMetadata">): CacheState | undefined {
+  return entry === undefined ? undefined : entryState(entry.metadata, entry.value);
+}
+
+function outcomeOf({ header: { status } }: { header: { status: number } }): WriteOutcome {
   return status === Status.Ok || status === Status.OkWithPrevious ? "done" : "lost";
 }
 

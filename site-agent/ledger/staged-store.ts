@@ -150,9 +150,9 @@ export class StagedStore {
   }
 
   /** Resolves when all that is staged now is committed. @throws IS2023 (rejects) */
-  async commit(): Promise<void> {
-    if (this.#broken) throw this.#broken;
-    if (this.#isCommitting) await this.#committed.promise;
+  commit(): Promise<void> {
+    if (this.#broken) return Promise.reject(this.#broken);
+    return this.#isCommitting ? this.#committed.promise : DONE;
   }
 
   /** As {@link commit}, and on disk. */
@@ -286,6 +286,8 @@ export class StagedStore {
     return this.#broken;
   }
 }
+
+const DONE = Promise.resolve();
 
 type Size = Pick<Generation, "size" | "bytes">;
 

@@ -65,6 +65,7 @@ export class Capture {
   /** Keys that wait for their next read, each with its mark. */
   readonly #deferred = new Map<Key, { readonly mark: Mark; readonly cancel: () => void }>();
   #failures = 0;
+  #isPumping = false;
   #idle: Array<() => void> = [];
 
   constructor(parts: CaptureParts) {
@@ -145,104 +146,161 @@ export class Capture {
   }
 
   #pump(): void {
+    // What ends at once asks for the next, which the loop below takes: a stack as deep as the backlog would be none.
+    if (this.#isPumping) return;
+    this.#isPumping = true;
     const { dirty } = this.#parts;
     while (this.#running && dirty.held < CAPTURE_IN_FLIGHT_MAX) {
       const next = dirty.takeNext();
       if (next === undefined) break;
       const [key, mark] = next;
-      void this.#captureOne(key, mark);
+      this.#captureOne(key, mark);
     }
-    if (this.#parts.dirty.held === 0 || this.pending === 0) {
+    this.#isPumping = false;
+    if (dirty.held === 0 || this.pending === 0) {
       const idle = this.#idle;
       this.#idle = [];
       for (const wake of idle) wake();
     }
   }
 
-  async #captureOne(key: Key, mark: Mark): Promise<void> {
-    const { locks, dots, onFailure } = this.#parts;
+  #captureOne(key: Key, mark: Mark): void {
+    const { locks, dots } = this.#parts;
+    if (dots.mayDraw && locks.tryHold(key)) this.#captureHeld(key, mark);
+    else void this.#captureInTurn(key, mark);
+  }
+
+  async #captureInTurn(key: Key, mark: Mark): Promise<void> {
+    const { locks, dots } = this.#parts;
     try {
       if (!dots.mayDraw) await dots.ready();
-      await locks.run(key, () => this.capture(key, mark));
-      this.#failures = 0;
     } catch (error) {
-      this.#failures += 1;
-      onFailure(error, this.#failures);
-      this.#defer(key, mark, Math.min(2 ** Math.min(this.#failures, 10), 1_000));
-    } finally {
-      this.#parts.dirty.release(key);
-      this.#pump();
+      this.#ended(key, mark, error);
+      return;
+    }
+    if (!locks.tryHold(key)) await locks.turn(key);
+    this.#captureHeld(key, mark);
+  }
+
+  /** Captures one key, whose lock is held until what it changed is committed. */
+  #captureHeld(key: Key, mark: Mark): void {
+    const { rows, locks } = this.#parts;
+    let entry: Entry | undefined;
+    try {
+      entry = rows.get(key);
+      if (!this.#isExplained(key, mark, entry)) {
+        void this.#capture(key, mark, entry);
+        return;
+      }
+      locks.release(key);
+      this.#ended(key, mark, undefined);
+    } catch (error) {
+      locks.release(key);
+      this.#ended(key, mark, error);
     }
   }
 
-  /** Captures one key, whose lock the caller holds. Resolves when what it changed is committed. */
-  async capture(key: Key, mark: Mark): Promise<void> {
-    const { ledger, rows, stats, listener } = this.#parts;
-    const entry = rows.get(key);
+  #ended(key: Key, mark: Mark, error: unknown): void {
+    if (error === undefined) this.#failures = 0;
+    else {
+      this.#failures += 1;
+      this.#parts.onFailure(error, this.#failures);
+      this.#defer(key, mark, Math.min(2 ** Math.min(this.#failures, 10), 1_000));
+    }
+    this.#parts.dirty.release(key);
+    this.#pump();
+  }
+
+  /** Whether the mark alone says that the ledger has it: an echo, a known token, the event of our own remove. */
+  #isExplained(key: Key, mark: Mark, entry: Entry | undefined): boolean {
+    const { rows, stats, listener } = this.#parts;
     const held = entry?.held;
     if (entry !== undefined && held !== undefined && entry.presence === "live") {
       if (isEchoEvent(held, mark, listener())) {
         stats.echoesByEvent += 1;
         rows.put(key, { ...entry, held: { ...held, token: mark.token } });
-        return;
+        return true;
       }
       const isKnown = mark.token !== undefined && mark.token !== 0n && held.token === mark.token;
-      if (isKnown && isOfHash(held, mark.hash)) {
-        if (listener() > 0 && held.seenBy !== listener()) {
-          rows.put(key, { ...entry, held: { ...held, seenBy: listener() } });
-        }
-        return;
+      if (!isKnown || !isOfHash(held, mark.hash)) return false;
+      if (listener() > 0 && held.seenBy !== listener()) {
+        rows.put(key, { ...entry, held: { ...held, seenBy: listener() } });
       }
-    } else if (mark.cause === "removed" && entry?.presence !== "absent") {
-      // Our own remove, or one of a key that was not here.
-      this.#parts.unknownWrites.explain(key, undefined, "");
-      return;
+      return true;
     }
-    const [verdict, read] = await this.#read(key, mark, entry);
-    const isChange = verdict.is === "put" || verdict.is === "remove";
-    const write = isChange
-      ? this.#parts.unknownWrites.explain(key, read.state, read.hash || expiredHash(mark))
-      : undefined;
-    if (write !== undefined) {
-      stats.intentsMatched += 1;
-      this.#parts.onStray(key, entry, { read, write });
-      return;
-    }
-    const isGone = verdict.is === "expired" || verdict.is === "idle";
-    if (isChange || isGone) this.#parts.past.replaced(key, entry?.held);
-    if (await this.#settle(key, mark, entry, [verdict, read])) await ledger.commit();
+    if (mark.cause !== "removed" || entry?.presence === "absent") return false;
+    // Our own remove, or one of a key that was not here.
+    this.#parts.unknownWrites.explain(key, undefined, "");
+    return true;
   }
 
-  async #read(key: Key, mark: Mark, entry: Entry | undefined): Promise<[Verdict, Read]> {
-    const { connector, stats, hash, clock, listener } = this.#parts;
-    const { expirySlackMs, invalidate, asksPeers } = this.#parts;
-    stats.captureReads += 1;
-    const state = await connector.read(key);
-    const read = { state, hash: state === undefined ? "" : hash(state.value) };
-    const verdict = judge({
+  /** Reads the key and stages what that says. Never rejects. */
+  async #capture(key: Key, mark: Mark, entry: Entry | undefined): Promise<void> {
+    const { connector, ledger, stats, locks, dots, hash } = this.#parts;
+    let failure: unknown;
+    try {
+      stats.captureReads += 1;
+      const state = await connector.read(key);
+      const read = { state, hash: state === undefined ? "" : hash(state.value) };
+      const verdict = this.#judge(key, mark, entry, read);
+      if (!this.#isOurs(key, mark, entry, [verdict, read])) {
+        // The read may have taken long: the reservation and the lease are asked for again.
+        if ((verdict.is === "put" || verdict.is === "remove") && !dots.mayDraw) await dots.ready();
+        if (this.#settle(key, mark, entry, [verdict, read])) await ledger.commit();
+      }
+    } catch (error) {
+      failure = error;
+    }
+    locks.release(key);
+    this.#ended(key, mark, failure);
+  }
+
+  #judge(key: Key, mark: Mark, entry: Entry | undefined, { state, hash }: Read): Verdict {
+    const { clock, listener, expirySlackMs, invalidate, asksPeers, past } = this.#parts;
+    return judge({
       entry,
       mark,
-      ...read,
+      state,
+      hash,
       now: clock.now(),
       listener: listener(),
       expirySlackMs,
       invalidate,
       asksPeers,
-      isPast: this.#parts.past.has(key, state, read.hash),
+      isPast: past.has(key, state, hash),
     });
-    return [verdict, read];
+  }
+
+  /** Whether what looks like a local change is a write of ours that had no answer. */
+  #isOurs(
+    key: Key,
+    mark: Mark,
+    entry: Entry | undefined,
+    [verdict, read]: [Verdict, Read],
+  ): boolean {
+    const { unknownWrites, stats, past, onStray } = this.#parts;
+    const isChange = verdict.is === "put" || verdict.is === "remove";
+    const write = isChange
+      ? unknownWrites.explain(key, read.state, read.hash || expiredHash(mark))
+      : undefined;
+    if (write !== undefined) {
+      stats.intentsMatched += 1;
+      onStray(key, entry, { read, write });
+      return true;
+    }
+    const isGone = verdict.is === "expired" || verdict.is === "idle";
+    if (isChange || isGone) past.replaced(key, entry?.held);
+    return false;
   }
 
   /** Stages what the verdict says; true if something is to be committed before the key's lock is given up. */
-  async #settle(
+  #settle(
     key: Key,
     mark: Mark,
     entry: Entry | undefined,
     [verdict, { state, hash }]: [Verdict, Read],
-  ): Promise<boolean> {
-    const { changes, rows, stats, dots } = this.#parts;
-    // The read may have taken long: the reservation and the lease are asked for again.
-    if ((verdict.is === "put" || verdict.is === "remove") && !dots.mayDraw) await dots.ready();
+  ): boolean {
+    const { changes, rows, stats } = this.#parts;
     switch (verdict.is) {
       case "same":
         return false;
