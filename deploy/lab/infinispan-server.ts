@@ -1,6 +1,5 @@
-import { mkdtempSync, readFileSync, rmSync } from "node:fs";
+import { readFileSync, rmSync } from "node:fs";
 import { connect } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { connect as connectTls } from "node:tls";
 import { makeCertificates } from "./certificates.ts";
@@ -14,7 +13,9 @@ import {
   infinispanArguments,
   writeInfinispanHome,
 } from "./infinispan-home.ts";
-import { ServerProcess, answers } from "./server-process.ts";
+import { RestartableServer, serverFolder } from "./restartable-server.ts";
+import type { ServerFolder } from "./restartable-server.ts";
+import { answers } from "./server-process.ts";
 import { which } from "./which.ts";
 
 /** How long a server may take to answer; it takes about 8 s on two idle cores. */
@@ -41,10 +42,9 @@ export interface InfinispanServerOptions {
 }
 
 /** A real Infinispan server (Hot Rod and REST on one random port of 127.0.0.1); its caches are in memory alone. */
-export class InfinispanServer implements AsyncDisposable {
+export class InfinispanServer extends RestartableServer {
   readonly host = "127.0.0.1";
   readonly port: number;
-  readonly folder: string;
   readonly clusterName: string;
   /** Set with `tls: true`. */
   readonly certificates: Certificates | undefined;
@@ -52,16 +52,15 @@ export class InfinispanServer implements AsyncDisposable {
   readonly #clusterPort: number;
   /** Cluster ports of all nodes that ever belonged to the cluster; shared by all of them. */
   readonly #members: number[];
-  #process: ServerProcess | undefined;
 
   private constructor(
     options: InfinispanServerOptions,
-    folder: string,
+    folder: ServerFolder,
     ports: [number, number],
     certificates: Certificates | undefined,
   ) {
+    super(`Infinispan ${options.name}`, folder);
     this.#options = options;
-    this.folder = folder;
     [this.port, this.#clusterPort] = ports;
     this.certificates = certificates;
     this.clusterName = options.joins?.clusterName ?? options.clusterName ?? options.name;
@@ -72,16 +71,9 @@ export class InfinispanServer implements AsyncDisposable {
   /** Resolves once Hot Rod answers and, for a node that joins, the cluster is complete. @throws Error that holds the end of its log. */
   static async start(options: InfinispanServerOptions): Promise<InfinispanServer> {
     const ports = (await freePorts(2)) as [number, number];
-    const folder = options.folder ?? mkdtempSync(join(tmpdir(), `isthmus-ispn-${options.name}-`));
-    const certificates = options.tls === true ? await makeCertificates(folder) : undefined;
-    const server = new InfinispanServer(options, folder, ports, certificates);
-    try {
-      await server.run();
-      return server;
-    } catch (error) {
-      await server[Symbol.asyncDispose]();
-      throw error;
-    }
+    const folder = serverFolder(options.folder, `isthmus-ispn-${options.name}-`);
+    const certificates = options.tls === true ? await makeCertificates(folder.path) : undefined;
+    return RestartableServer.started(new InfinispanServer(options, folder, ports, certificates));
   }
 
   /** `host:port` of Hot Rod and REST. */
@@ -89,43 +81,16 @@ export class InfinispanServer implements AsyncDisposable {
     return `${this.host}:${this.port}`;
   }
 
-  /** The process, for its log and for signals. @throws Error when it was never started. */
-  get process(): ServerProcess {
-    if (this.#process === undefined) throw new Error(`Infinispan ${this.#options.name} is stopped`);
-    return this.#process;
-  }
-
   /** Starts the server again after `stop` or `kill`, on the same ports; its caches are empty unless another node has them. */
-  async run(): Promise<void> {
+  override async run(): Promise<void> {
     this.#writeFiles();
     const { name, heapMib } = this.#options;
-    const logBefore = this.#process === undefined ? 0 : this.#process.log().length;
+    const logBefore = this.logSoFar.length;
     const args = await infinispanArguments(this.folder, name, heapMib);
-    const logFile = join(this.folder, "server.log");
-    const started = ServerProcess.spawn(`Infinispan ${name}`, logFile, await which("java"), args);
-    this.#process = started;
-    try {
+    await this.spawn(await which("java"), args, "server.log", async (started) => {
       await started.untilReady(() => this.#answersHotRod(), START_MS_MAX);
       await started.untilReady(async () => this.#complete(logBefore), START_MS_MAX);
-    } catch (error) {
-      await started.kill();
-      throw error;
-    }
-  }
-
-  /** Ends the server in good order. */
-  async stop(): Promise<void> {
-    await this.#process?.stop();
-  }
-
-  /** Ends the server as a crash would. */
-  async kill(): Promise<void> {
-    await this.#process?.kill();
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.stop();
-    if (this.#options.folder === undefined) rmSync(this.folder, { recursive: true, force: true });
+    });
   }
 
   async #answersHotRod(): Promise<boolean> {

@@ -1,9 +1,10 @@
-import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
+import { writeFileSync } from "node:fs";
 import { connect } from "node:net";
-import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { freePorts } from "./free-ports.ts";
-import { ServerProcess, answers } from "./server-process.ts";
+import { RestartableServer, serverFolder } from "./restartable-server.ts";
+import type { ServerFolder } from "./restartable-server.ts";
+import { answers } from "./server-process.ts";
 import { which } from "./which.ts";
 
 /** How long a nats-server may take to accept connections; a large store to recover is the slow case. */
@@ -35,33 +36,27 @@ export interface NatsServerOptions {
 }
 
 /** A real nats-server with JetStream on random ports of 127.0.0.1. */
-export class NatsServer implements AsyncDisposable {
+export class NatsServer extends RestartableServer {
   readonly port: number;
   readonly leafPort: number;
-  readonly folder: string;
   readonly #options: NatsServerOptions;
-  #process: ServerProcess | undefined;
 
-  private constructor(options: NatsServerOptions, folder: string, port: number, leafPort: number) {
+  private constructor(
+    options: NatsServerOptions,
+    folder: ServerFolder,
+    [port, leafPort]: [number, number],
+  ) {
+    super(`nats-server ${options.domain}`, folder);
     this.#options = options;
-    this.folder = folder;
     this.port = port;
     this.leafPort = leafPort;
   }
 
   /** Resolves once the server accepts connections. @throws Error that holds the end of its log. */
   static async start(options: NatsServerOptions): Promise<NatsServer> {
-    const [port, leafPort] = (await freePorts(2)) as [number, number];
-    const folder = options.folder ?? mkdtempSync(join(tmpdir(), `isthmus-nats-${options.domain}-`));
-    mkdirSync(folder, { recursive: true });
-    const server = new NatsServer(options, folder, port, leafPort);
-    try {
-      await server.run();
-      return server;
-    } catch (error) {
-      await server[Symbol.asyncDispose]();
-      throw error;
-    }
+    const ports = (await freePorts(2)) as [number, number];
+    const folder = serverFolder(options.folder, `isthmus-nats-${options.domain}-`);
+    return RestartableServer.started(new NatsServer(options, folder, ports));
   }
 
   /** Where clients connect. */
@@ -74,21 +69,10 @@ export class NatsServer implements AsyncDisposable {
     return `nats://127.0.0.1:${this.leafPort}`;
   }
 
-  /** The process, for its log and for signals. @throws Error when it is not running. */
-  get process(): ServerProcess {
-    if (this.#process === undefined)
-      throw new Error(`nats-server ${this.#options.domain} is stopped`);
-    return this.#process;
-  }
-
   /** Starts the server again after `stop` or `kill`, on the same ports and the same store. */
-  async run(): Promise<void> {
+  override async run(): Promise<void> {
     const file = join(this.folder, "nats-server.conf");
     writeFileSync(file, natsServerFile(this.#options, this.folder, this.port, this.leafPort));
-    const log = join(this.folder, "nats-server.log");
-    const name = `nats-server ${this.#options.domain}`;
-    const started = ServerProcess.spawn(name, log, await which("nats-server"), ["-c", file]);
-    this.#process = started;
     // The server greets each client with INFO, and listens for clients only once JetStream is up.
     const greets = () =>
       answers(
@@ -96,27 +80,9 @@ export class NatsServer implements AsyncDisposable {
         (bytes) => bytes.includes("INFO "),
         1000,
       );
-    try {
-      await started.untilReady(greets, START_MS_MAX);
-    } catch (error) {
-      await started.kill();
-      throw error;
-    }
-  }
-
-  /** Ends the server in good order. */
-  async stop(): Promise<void> {
-    await this.#process?.stop();
-  }
-
-  /** Ends the server as a crash would. */
-  async kill(): Promise<void> {
-    await this.#process?.kill();
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.stop();
-    if (this.#options.folder === undefined) rmSync(this.folder, { recursive: true, force: true });
+    await this.spawn(await which("nats-server"), ["-c", file], "nats-server.log", (started) =>
+      started.untilReady(greets, START_MS_MAX),
+    );
   }
 }
 

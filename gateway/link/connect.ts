@@ -59,6 +59,25 @@ export class NatsLink {
     return jetstreamManager(this.nc, { domain, timeout, checkAPI: false });
   }
 
+  /**
+   * Calls that API, of this site's domain or of a peer's. `doing` completes "could not ...".
+   *
+   * @throws NatsUnreachable; PeerUnreachable when a peer's does not answer; what else the server answered, see linkError
+   */
+  async api<T>(
+    doing: string,
+    call: (manager: JetStreamManager) => Promise<T>,
+    peerDomain?: string,
+  ): Promise<T> {
+    const away = peerDomain === undefined ? ErrorCode.NatsUnreachable : ErrorCode.PeerUnreachable;
+    this.assertConnected(doing);
+    try {
+      return await call(await this.manager(peerDomain));
+    } catch (error) {
+      throw linkError(error, doing, away);
+    }
+  }
+
   /** Sends what waits, then disconnects for good. */
   async close(): Promise<void> {
     const connected = this.#connected;

@@ -5,7 +5,7 @@ import { siteBucket } from "../../topology/names.ts";
 import type { LeaseStore } from "../../topology/ports.ts";
 import { AckedPublisher, RefusedError } from "./acked-publisher.ts";
 import type { NatsLink } from "./connect.ts";
-import { ApiErrorCode, linkError } from "./nats-error.ts";
+import { ApiErrorCode } from "./nats-error.ts";
 import { lastRecord } from "./site-log.ts";
 
 /**
@@ -29,14 +29,10 @@ export class NatsLeaseStore implements LeaseStore {
   }
 
   async read(): Promise<{ value: Uint8Array; revision: number } | undefined> {
-    const doing = `read the lease in ${this.#stream}`;
-    this.#link.assertConnected(doing);
-    try {
-      const found = await lastRecord(await this.#link.manager(), this.#stream, this.#subject);
-      return found === undefined ? undefined : { value: found.payload, revision: found.seq };
-    } catch (error) {
-      throw linkError(error, doing);
-    }
+    const found = await this.#link.api(`read the lease in ${this.#stream}`, (manager) =>
+      lastRecord(manager, this.#stream, this.#subject),
+    );
+    return found === undefined ? undefined : { value: found.payload, revision: found.seq };
   }
 
   async write(value: Uint8Array, expectedRevision: number): Promise<number | undefined> {
@@ -55,11 +51,9 @@ export class NatsLeaseStore implements LeaseStore {
 /** Makes the site's bucket if there is none. @throws NatsUnreachable */
 export async function openLeaseStore(link: NatsLink, replicas: number): Promise<NatsLeaseStore> {
   const bucket = siteBucket(link.settings.site);
-  link.assertConnected(`open the bucket ${bucket}`);
-  try {
-    await new Kvm(jetstream(link.nc)).create(bucket, { history: 1, replicas, allow_direct: false });
-  } catch (error) {
-    throw linkError(error, `open the bucket ${bucket}`);
-  }
+  const options = { history: 1, replicas, allow_direct: false };
+  await link.api(`open the bucket ${bucket}`, () =>
+    new Kvm(jetstream(link.nc)).create(bucket, options),
+  );
   return new NatsLeaseStore(link);
 }

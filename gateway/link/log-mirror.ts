@@ -263,25 +263,14 @@ export class NatsLogMirror implements LogMirror {
       .catch(() => undefined);
   }
 
-  async #here<T>(doing: string, fn: (manager: JetStreamManager) => Promise<T>): Promise<T> {
-    const what = `${doing} the mirror ${this.#stream}`;
-    this.#link.assertConnected(what);
-    try {
-      return await fn(await this.#link.manager());
-    } catch (error) {
-      throw linkError(error, what);
-    }
+  #here<T>(doing: string, call: (manager: JetStreamManager) => Promise<T>): Promise<T> {
+    return this.#link.api(`${doing} the mirror ${this.#stream}`, call);
   }
 
-  async #there<T>(fn: (manager: JetStreamManager) => Promise<T>): Promise<T> {
+  #there<T>(call: (manager: JetStreamManager) => Promise<T>): Promise<T> {
     const { site, domain } = this.#origin;
     const what = `prepare the mirror ${this.#stream} at its origin ${site} (JetStream domain ${domain})`;
-    this.#link.assertConnected(what);
-    try {
-      return await fn(await this.#link.manager(domain));
-    } catch (error) {
-      throw linkError(error, what, ErrorCode.PeerUnreachable);
-    }
+    return this.#link.api(what, call, domain);
   }
 }
 

@@ -7,7 +7,7 @@ import { logStream, logSubjects } from "../../topology/names.ts";
 import type { LogState, PublishAck, SiteLog, StoredMessage } from "../../topology/ports.ts";
 import { AckedPublisher, RefusedError } from "./acked-publisher.ts";
 import type { NatsLink } from "./connect.ts";
-import { ApiErrorCode, isApiError, linkError } from "./nats-error.ts";
+import { ApiErrorCode, isApiError } from "./nats-error.ts";
 
 /** How much a log, and each mirror of it, may hold. */
 export interface LogLimits {
@@ -120,14 +120,8 @@ export class NatsSiteLog implements SiteLog {
     };
   }
 
-  async #call<T>(doing: string, fn: (manager: JetStreamManager) => Promise<T>): Promise<T> {
-    const what = `${doing} the log ${this.#stream}`;
-    this.#link.assertConnected(what);
-    try {
-      return await fn(await this.#link.manager());
-    } catch (error) {
-      throw linkError(error, what);
-    }
+  #call<T>(doing: string, call: (manager: JetStreamManager) => Promise<T>): Promise<T> {
+    return this.#link.api(`${doing} the log ${this.#stream}`, call);
   }
 }
 
