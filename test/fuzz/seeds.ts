@@ -9,8 +9,10 @@ import { encodeRequest } from "../../topology/hotrod/request.ts";
 import { encodeResponse } from "../../topology/hotrod/response.ts";
 import { encodeBatch, encodeTermBegin, type BatchHeader } from "../../topology/mutation/batch.ts";
 import type { Mutation } from "../../topology/mutation/mutation.ts";
+import * as resync from "../../gateway/resync/resync-messages.ts";
 import { packPlain } from "../../topology/mutation/plain-msgpack.ts";
 import type { PeerEntry } from "../../topology/ports.ts";
+import { DIGEST_BYTES } from "../../topology/version/compare.ts";
 import type { Sibling } from "../../topology/version/entry.ts";
 import { keycloakFrames, vectorFrames } from "../support/golden-frames.ts";
 import {
@@ -167,6 +169,81 @@ const beatContent = fc.record({
   policyHashes: fc.dictionary(fc.string({ maxLength: 8 }), hash, { noNullPrototype: true }),
 });
 
+const asking = {
+  site,
+  cache: fc.string({ maxLength: 8 }),
+  policyHash: hash,
+  mediaType: fc.string({ maxLength: 8 }),
+  isRebuilding: fc.boolean(),
+  level: context,
+};
+const maybeKey = fc.option(key, { nil: undefined });
+const keys = fc.array(key, { maxLength: 4 });
+const entries = fc.array(entry, { maxLength: 3 });
+const digest = fc.uint8Array({ minLength: DIGEST_BYTES, maxLength: DIGEST_BYTES });
+const count = fc.nat();
+
+function resyncSeeds(seed: number): Buffer[] {
+  const of = <T>(kind: number, encode: (message: T) => Uint8Array, message: fc.Arbitrary<T>) =>
+    sample(message, seed, 20).map((drawn) => headed([kind], encode(drawn)));
+  const side = fc.record({
+    versions: fc.option(fc.record({ context, siblings: fc.array(sibling, { maxLength: 2 }) }), {
+      nil: undefined,
+    }),
+    floor: context,
+    isLive: fc.boolean(),
+    lacksCopy: fc.boolean(),
+  });
+  return [
+    ...of(
+      WireKind.DigestQuestion,
+      resync.encodeDigestQuestion,
+      fc.record({ ...asking, after: maybeKey, bounds: fc.array(maybeKey, { maxLength: 4 }) }),
+    ),
+    ...of(
+      WireKind.DigestAnswer,
+      resync.encodeDigestAnswer,
+      fc.record({
+        floor: context,
+        dot,
+        isLevel: fc.boolean(),
+        digests: fc.array(digest, { maxLength: 4 }),
+        cutAt: maybeKey,
+      }),
+    ),
+    ...of(
+      WireKind.KeysQuestion,
+      resync.encodeKeysQuestion,
+      fc.record({ ...asking, after: maybeKey, upTo: maybeKey }),
+    ),
+    ...of(
+      WireKind.KeysAnswer,
+      resync.encodeKeysAnswer,
+      fc.record({
+        keys: fc.array(fc.tuple(key, hash)).map((all) => new Map(all)),
+        cutAt: maybeKey,
+      }),
+    ),
+    ...of(
+      WireKind.ExchangeQuestion,
+      resync.encodeExchangeQuestion,
+      fc.record({
+        ...asking,
+        floor: context,
+        wanted: fc.constantFrom("number", "versions", "values"),
+        sides: fc.array(fc.tuple(key, side), { maxLength: 3 }),
+      }),
+    ),
+    ...of(
+      WireKind.ExchangeAnswer,
+      resync.encodeExchangeAnswer,
+      fc.record({ done: count, lacking: count, entries, wants: keys, unsettled: keys }),
+    ),
+    ...of(WireKind.PushQuestion, resync.encodePushQuestion, fc.record({ ...asking, entries })),
+    ...of(WireKind.PushAnswer, resync.encodePushAnswer, keys),
+  ];
+}
+
 function wireSeeds(seed: number): Buffer[] {
   const batches = fc.tuple(header, fc.array(mutation, { maxLength: 4 }));
   const seq = fc.nat();
@@ -186,12 +263,11 @@ function wireSeeds(seed: number): Buffer[] {
     ...sample(fc.array(position, { maxLength: 3 }), seed, 50).map((rows) =>
       headed([WireKind.Applied], packPlain([1, rows])),
     ),
-    ...sample(fc.array(entry, { maxLength: 3 }), seed, 200).map((entries) =>
-      headed([WireKind.Entries], encodeEntries(entries)),
+    ...sample(entries, seed, 200).map((drawn) => headed([WireKind.Entries], encodeEntries(drawn))),
+    ...sample(keys, seed, 30).map((drawn) =>
+      headed([WireKind.Keys], encodeKeys("sessions", drawn)),
     ),
-    ...sample(fc.array(key, { maxLength: 4 }), seed, 30).map((keys) =>
-      headed([WireKind.Keys], encodeKeys("sessions", keys)),
-    ),
+    ...resyncSeeds(seed),
     ...sample(uses, seed, 10).map((all) => headed([WireKind.Uses], encodeUses(all))),
   ];
 }

@@ -17,6 +17,7 @@ import {
   decodeUses,
   encodeEntries,
 } from "../../gateway/resync/peer-entries.ts";
+import * as resync from "../../gateway/resync/resync-messages.ts";
 import { decodeApplied } from "../../gateway/status/applied-exchange.ts";
 
 /** What is fuzzed: bytes in, and whatever is wrong is thrown. */
@@ -113,39 +114,58 @@ function again<M>(decoder: FrameDecoder<M>, bytes: Buffer, message: M): void {
   expectSame(message, found);
 }
 
-/** Bytes before a message between sites: its kind. */
+/** Bytes before a message between sites: its kind, an index into {@link MESSAGES}. */
 export const WIRE_HEAD_BYTES = 1;
-export const WireKind = { Record: 0, Beat: 1, Applied: 2, Entries: 3, Keys: 4, Uses: 5 } as const;
+export const WireKind = {
+  Record: 0,
+  Beat: 1,
+  Applied: 2,
+  Entries: 3,
+  Keys: 4,
+  Uses: 5,
+  DigestQuestion: 6,
+  DigestAnswer: 7,
+  KeysQuestion: 8,
+  KeysAnswer: 9,
+  ExchangeQuestion: 10,
+  ExchangeAnswer: 11,
+  PushQuestion: 12,
+  PushAnswer: 13,
+} as const;
 
-/** Everything that comes from another site: records of a log, heartbeats, positions, entries of a resync. */
+/** Decodes, and where it can be encoded from what was decoded, decodes that once more. */
+const backAndForth =
+  <T>(decode: (bytes: Uint8Array) => T, encode?: (message: T) => Uint8Array) =>
+  (bytes: Uint8Array): void => {
+    const message = decode(bytes);
+    if (encode !== undefined) expectSame(message, decode(encode(message)));
+  };
+
+const MESSAGES: readonly ((bytes: Buffer) => void)[] = [
+  recordAndBack,
+  useBeat,
+  backAndForth(decodeApplied),
+  backAndForth(decodeEntries, encodeEntries),
+  backAndForth(decodeKeys),
+  backAndForth((bytes) => decodeUses(bytes, 2)),
+  backAndForth(resync.decodeDigestQuestion, resync.encodeDigestQuestion),
+  backAndForth(resync.decodeDigestAnswer, resync.encodeDigestAnswer),
+  backAndForth(resync.decodeKeysQuestion, resync.encodeKeysQuestion),
+  backAndForth(resync.decodeKeysAnswer, resync.encodeKeysAnswer),
+  // Its values are not sent back.
+  backAndForth(resync.decodeExchangeQuestion),
+  backAndForth(resync.decodeExchangeAnswer, resync.encodeExchangeAnswer),
+  backAndForth(resync.decodePushQuestion, resync.encodePushQuestion),
+  backAndForth(resync.decodePushAnswer, resync.encodePushAnswer),
+];
+
+/** Everything that comes from another site: records of a log, heartbeats, positions, entries and digests of a resync. */
 const wire: FuzzTarget = {
   name: "wire",
-  covers: /\/(topology\/mutation|gateway\/(link\/heartbeat|resync|status))/,
+  covers: /\/(topology\/mutation|gateway\/(link\/(heartbeat|beat-content)|resync|status))/,
   run(input) {
     const [kind = 0] = input;
-    const bytes = input.subarray(WIRE_HEAD_BYTES);
-    switch (kind % 6) {
-      case WireKind.Record:
-        orRefused(() => recordAndBack(bytes));
-        return;
-      case WireKind.Beat:
-        orRefused(() => useBeat(bytes));
-        return;
-      case WireKind.Applied:
-        decodeApplied(bytes);
-        return;
-      case WireKind.Entries:
-        orRefused(() => {
-          const entries = decodeEntries(bytes);
-          expectSame(entries, decodeEntries(encodeEntries(entries)));
-        });
-        return;
-      case WireKind.Keys:
-        orRefused(() => decodeKeys(bytes));
-        return;
-      default:
-        orRefused(() => decodeUses(bytes, 2));
-    }
+    orRefused(() => MESSAGES[kind % MESSAGES.length]?.(input.subarray(WIRE_HEAD_BYTES)));
   },
 };
 
