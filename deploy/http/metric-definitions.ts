@@ -122,6 +122,23 @@ const SITE: readonly MetricDefinition[] = [
     "Number of things that are wrong now; `isthmus status` lists them. Alert on it when it stays above 0.",
     ({ problems }) => problems.length,
   ),
+  ofSite(
+    "isthmus_journal_dead_letters",
+    "Dead letters that wait for the operator; `isthmus dead-letters` lists them.",
+    ({ journal }) => journal?.deadLetters.rows,
+  ),
+  ofSite(
+    "isthmus_journal_dead_letters_dropped_total",
+    "Dead letters that nobody dealt with before newer ones needed their room.",
+    ({ journal }) => journal?.deadLetters.dropped,
+    "counter",
+  ),
+  ofSite(
+    "isthmus_journal_conflicts_dropped_total",
+    "Conflicts that left the journal because newer ones needed their room.",
+    ({ journal }) => journal?.conflicts.dropped,
+    "counter",
+  ),
   ofSite("isthmus_log_last_sequence", "End of the site's own log.", ({ log }) => log?.lastSeq),
   ofSite(
     "isthmus_log_first_sequence",

@@ -40,8 +40,13 @@ export function readStatus(source: StatusSource): SiteStatus {
     caches,
     conflicts: site?.journal.conflicts ?? 0,
     deadLetters: site?.journal.deadLetters ?? 0,
+    journal: site === undefined ? null : journalOf(site),
   };
   return { ...status, problems: problemsOf(status) };
+}
+
+function journalOf({ journal }: Site): SiteStatus["journal"] {
+  return { conflicts: journal.conflictRows.size, deadLetters: journal.deadLetterRows.size };
 }
 
 /** A given-back lease has no deadline any more. */

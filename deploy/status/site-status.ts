@@ -33,8 +33,18 @@ export interface SiteStatus {
   readonly caches: readonly CacheStatus[];
   readonly conflicts: number;
   readonly deadLetters: number;
+  /** What the journal keeps of both for the operator; null before the site is active. */
+  readonly journal: { readonly conflicts: JournalKept; readonly deadLetters: JournalKept } | null;
   /** What is wrong now, worst first, in plain sentences; empty: all is well. */
   readonly problems: readonly Problem[];
+}
+
+/** Rows of one kind in a site's journal. */
+export interface JournalKept {
+  readonly rows: number;
+  readonly bytes: number;
+  /** Rows that went because newer ones needed their room, since the ledger was made. */
+  readonly dropped: number;
 }
 
 /** A site of the file that did not answer. */

@@ -30,6 +30,10 @@ export const soundStatus = (changes: Partial<SiteStatus> = {}): SiteStatus => ({
   caches: [soundCache()],
   conflicts: 0,
   deadLetters: 0,
+  journal: {
+    conflicts: { rows: 2, bytes: 1_060, dropped: 0 },
+    deadLetters: { rows: 0, bytes: 0, dropped: 0 },
+  },
   problems: [],
   ...changes,
 });
