@@ -140,6 +140,8 @@ export const ErrorCode = {
   HttpListen: "IS3040",
   /** None of the file's NATS servers could be reached from here. Remedy: see the reason for each site in the message; `--site` names the one to go through. */
   NoSiteReached: "IS3041",
+  /** What a command had started at a site failed there. Remedy: see the reason in the message; run the command again, what was done is not done twice. */
+  JobFailed: "IS3042",
 
   /** A site's journal has no row of that number: it was dealt with, or newer ones needed its room. Remedy: see what there is with `isthmus conflicts` or `isthmus dead-letters`. */
   JournalRowMissing: "IS3070",

@@ -385,3 +385,25 @@ export const BUFFER_POOL_BYTES = 64 * 1024;
 
 /** Longest pause before a gap toward a peer is tried to be repaired again, ms: each try starts with one small question. */
 export const RESYNC_AGAIN_MS_MAX = 10_000;
+
+/** Jobs of operators that run at once at one site, and that are remembered with the ended ones. */
+export const JOBS_RUNNING_MAX = 4;
+export const JOBS_KEPT_MAX = 32;
+
+/** Keys that one comparison of contents names, and that are looked at one by one: more than an operator reads. */
+export const AUDIT_KEYS_MAX = 10_000;
+
+/** Keys whose content a site tells in one answer: each is read from its cache. */
+export const INSPECT_KEYS_MAX = 256;
+
+/** Between two looks at the keys that differ, ms: what is in flight between two sites arrives within it, mostly. */
+export const VERIFY_LOOK_MS = 1_000;
+/** Looks at keys that differ and change meanwhile, before they are left out as busy. */
+export const VERIFY_LOOKS_MAX = 6;
+/** Expiries of one entry at two sites may differ by this, ms: each site's cache has whole seconds, and clocks are estimated. */
+export const VERIFY_EXPIRY_TOLERANCE_MS = 1_600;
+
+/** Between two looks at a job's progress, ms. */
+export const JOB_LOOK_MS = 250;
+/** A resync that an operator asked for is tried again so often without any progress before it fails. */
+export const RESYNC_TRIES_MAX = 6;

@@ -72,6 +72,7 @@ const UNREACHABLE: readonly ErrorCode[] = [
   ErrorCode.NatsAuthFailed,
   ErrorCode.NoSiteReached,
   ErrorCode.PeerUnreachable,
+  ErrorCode.PeerUnreachable,
   ErrorCode.LabPartMissing,
 ];
 

@@ -1,5 +1,7 @@
 import { dirname, resolve } from "node:path";
+import type { Config } from "../../topology/config/config.ts";
 import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
+import type { SiteName } from "../../topology/names.ts";
 import { BUFFER_POOL_BYTES } from "../../topology/limits.ts";
 import { LOG_LEVELS, siteLogger, type LogLevel } from "../log/site-logger.ts";
 import { unavailableKeys } from "../site/unavailable.ts";
@@ -16,6 +18,10 @@ export const run: Verb = {
   summary: "run one site's process: agent and gateway; SIGTERM drains and stops",
   options: {
     standby: { summary: "wait for the lease instead of failing when another process is active" },
+    without: {
+      value: "SITES",
+      summary: "rebuild a lost ledger without waiting for these sites, separated by commas",
+    },
     "log-level": { value: "LEVEL", summary: "debug, info (default), warn or error" },
   },
   async run(context: VerbContext): Promise<Exit> {
@@ -51,6 +57,7 @@ export const run: Verb = {
         random: systemRandom,
         logger,
         standby: context.options["standby"] === true,
+        without: sitesWithout(config, context),
         env: process.env,
         version: context.version,
       });
@@ -63,6 +70,18 @@ export const run: Verb = {
     }
   },
 };
+
+/** @throws UsageInvalid for a site that the file does not have */
+function sitesWithout(config: Config, { options }: VerbContext): ReadonlySet<SiteName> {
+  const asked = typeof options["without"] === "string" ? options["without"].split(",") : [];
+  const names = config.sites.map(({ name }) => name);
+  const unknown = asked.find((name) => !names.includes(name));
+  if (unknown === undefined) return new Set(asked);
+  throw new IsthmusError(
+    ErrorCode.UsageInvalid,
+    `--without: the file has no site ${JSON.stringify(unknown)}; sites: ${names.join(", ")}`,
+  );
+}
 
 function levelOf({ options }: VerbContext): LogLevel {
   const asked = options["log-level"] ?? "info";

@@ -30,7 +30,7 @@ export interface Surroundings {
   /** Data: what scripts read. */
   readonly stdout: { write(text: string): unknown; readonly isTTY?: boolean };
   /** Talk: what people read. */
-  readonly stderr: { write(text: string): unknown };
+  readonly stderr: { write(text: string): unknown; readonly isTTY?: boolean };
   /** Absolute; relative paths on the command line start here. */
   readonly cwd: string;
   /** The program's version. */

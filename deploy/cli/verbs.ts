@@ -6,9 +6,11 @@ import { deadLetters } from "./dead-letters.ts";
 import { demo } from "./demo.ts";
 import { lab } from "./lab.ts";
 import { natsConfig } from "./nats-config.ts";
+import { resync } from "./resync.ts";
 import { run } from "./run.ts";
 import { status } from "./status.ts";
 import { trace } from "./trace.ts";
+import { verify } from "./verify.ts";
 import type { Verb } from "./verb.ts";
 
 /** Every verb of this version, in the order of help. */
@@ -19,6 +21,8 @@ export const verbs: readonly Verb[] = [
   conflicts,
   deadLetters,
   trace,
+  verify,
+  resync,
   check,
   caches,
   natsConfig,
@@ -36,8 +40,6 @@ export const plannedVerbs: readonly string[] = [
   "plan",
   "apply",
   "policy",
-  "resync",
-  "verify",
   "ready",
   "switchover",
   "failover",

@@ -3,6 +3,7 @@ import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
 import { PEER_SILENT_MS, RESYNC_AGAIN_MS_MAX } from "../../topology/limits.ts";
 import type { SiteName } from "../../topology/names.ts";
 import { targetsOf } from "../../topology/policy/cache-policy.ts";
+import type { Key } from "../../topology/version/entry.ts";
 import { Wakeup } from "../../topology/wakeup.ts";
 import {
   type Directions,
@@ -15,6 +16,19 @@ import type { HandledCache } from "./handled-cache.ts";
 import { type PeerGap, resyncFact } from "./peer-gaps.ts";
 import { resyncCacheOf } from "./resync-cache-of.ts";
 import type { Site } from "./site.ts";
+
+/** What whoever wants a resync may give it. */
+export interface ResyncOptions {
+  /** Where an earlier one stood. */
+  readonly resume?: ResyncProgress | undefined;
+  /** Called with each step, and what was done since the last one. */
+  readonly onProgress?: (
+    progress: ResyncProgress,
+    more: { readonly compared: number; readonly received: number },
+  ) => void;
+  /** Called with each key that differs. */
+  readonly onDiffering?: (key: Key) => void;
+}
 
 /** Between two looks whether this site is ready itself. */
 const READY_LOOK_MS = 200;
@@ -116,9 +130,20 @@ export class PeerRepair {
     if (ended.has(peer) && peer !== gap.peer) return undefined;
     const directions = this.#directions(peer);
     if (directions === undefined) return undefined;
-    const result = await this.resync(peer, directions, signal, gap.peer === peer);
+    const result = await this.resync(peer, directions, signal, this.#kept(gap, peer));
     ended.add(peer);
     return result;
+  }
+
+  /** How far the resync with a gap's own peer is, is kept in the ledger. */
+  #kept(gap: PeerGap, peer: SiteName): ResyncOptions {
+    if (gap.peer !== peer) return {};
+    const { ledger } = this.#site.ports;
+    const fact = resyncFact(this.#cache.name, peer);
+    return {
+      resume: ledger.fact(fact) as ResyncProgress | undefined,
+      onProgress: (progress) => ledger.setFact(fact, progress),
+    };
   }
 
   /** undefined: the policy sends nothing either way. */
@@ -134,41 +159,41 @@ export class PeerRepair {
   /**
    * One resync with a peer, when it is its turn.
    *
-   * @param resumable its progress is kept in the ledger, and taken up from there
    * @throws as {@link Resync.run}, and PeerUnreachable while the peer is silent
    */
   async resync(
     peer: SiteName,
     directions: Directions,
     signal: AbortSignal,
-    resumable: boolean,
-    onDiffering?: (key: string) => void,
+    { resume, onProgress, onDiffering }: ResyncOptions = {},
   ): Promise<ResyncResult> {
     const { ports, name, heartbeat, offsetFrom, resyncs } = this.#site;
-    const { ledger, bus, clock, random } = ports;
+    const { bus, clock, random } = ports;
     if (heartbeat.silenceMs(peer) > PEER_SILENT_MS) {
       throw new IsthmusError(ErrorCode.PeerUnreachable, `no heartbeat of ${peer}`);
     }
-    const fact = resyncFact(this.#cache.name, peer);
-    const stored = resumable ? (ledger.fact(fact) as ResyncProgress | undefined) : undefined;
-    return resyncs.run(async () => {
-      const resync = new Resync(
-        {
-          site: name,
-          peer,
-          here: resyncCacheOf(this.#site, this.#cache, this.#agent),
-          bus,
-          clock,
-          random,
-          offsetMs: () => offsetFrom(peer),
-          onProgress: (progress) => {
-            if (resumable) ledger.setFact(fact, progress);
-          },
-          ...(onDiffering !== undefined && { onDiffering }),
+    const here = resyncCacheOf(this.#site, this.#cache, this.#agent);
+    const offsetMs = (): number => offsetFrom(peer);
+    const parts = { site: name, peer, here, bus, clock, random, offsetMs };
+    let told = { compared: 0, received: 0 };
+    const resync: Resync = new Resync(
+      {
+        ...parts,
+        onProgress: (progress) => {
+          const now = { compared: resync.compared, received: resync.counts.received };
+          const { compared, received } = told;
+          told = now;
+          onProgress?.(progress, {
+            compared: now.compared - compared,
+            received: now.received - received,
+          });
         },
-        directions,
-        stored,
-      );
+        ...(onDiffering !== undefined && { onDiffering }),
+      },
+      directions,
+      resume,
+    );
+    return resyncs.run(async () => {
       this.running = { peer, resync };
       try {
         const result = await resync.run(signal);

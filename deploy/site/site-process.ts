@@ -18,6 +18,7 @@ import { EmbeddedServer } from "../../site-agent/connector/embedded/embedded-ser
 import { natsSettings } from "../nats/settings.ts";
 import { HttpServer } from "../http/http-server.ts";
 import { OperatorVerbs } from "../operator/operator-verbs.ts";
+import { SyncVerbs } from "../operator/sync-verbs.ts";
 import { readStatus, type StatusSource } from "../status/read-status.ts";
 import { serveStatus } from "../status/status-exchange.ts";
 import type { ProcessState } from "../status/site-status.ts";
@@ -37,6 +38,8 @@ export interface SiteProcessOptions {
   readonly logger: Logger;
   /** Wait for the lease instead of failing when another process holds it. */
   readonly standby: boolean;
+  /** A ledger that was lost is rebuilt without waiting for these sites. */
+  readonly without?: ReadonlySet<SiteName>;
   /** Environment variables: passwords. */
   readonly env: Readonly<Record<string, string | undefined>>;
   /** The program's version, for status. */
@@ -145,7 +148,8 @@ export class SiteProcess implements StatusSource {
       random,
       logger,
     };
-    const site = new Site(config, name, ports, { lease, merges: this.#options.merges });
+    const { merges, without } = this.#options;
+    const site = new Site(config, name, ports, { lease, merges, ...(without && { without }) });
     this.#site = site;
     this.#state = "active";
     logger.info({ term: lease.term, unclean: site.wasUnclean }, "active");
@@ -169,6 +173,7 @@ export class SiteProcess implements StatusSource {
     const running = site.run(ending.signal);
     const endStatus = serveStatus(site.ports.bus, site.name, () => readStatus(this));
     const endVerbs = new OperatorVerbs(site).serve();
+    const endSync = new SyncVerbs(site).serve();
     const renewing = lease.run(leaseEnding.signal);
     const asked = new Promise<void>((resolve) => {
       if (signal.aborted) resolve();
@@ -188,6 +193,7 @@ export class SiteProcess implements StatusSource {
       leaseEnding.abort();
       endStatus();
       endVerbs();
+      endSync();
       await Promise.allSettled([running, renewing, ...keeping]);
     }
     await renewing;

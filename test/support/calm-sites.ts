@@ -1,6 +1,9 @@
 import { decodeRecord } from "../../topology/mutation/batch.ts";
 import { parseConfig } from "../../topology/config/parse-config.ts";
 import type { Config } from "../../topology/config/config.ts";
+import type { CacheConnector, CacheSite, CacheState } from "../../topology/ports.ts";
+import type { Asker } from "../../deploy/operator/follow-job.ts";
+import { SyncVerbs } from "../../deploy/operator/sync-verbs.ts";
 import type { HandledCache } from "../../deploy/site/handled-cache.ts";
 import { Counts } from "../sim/world/counts.ts";
 import { SimCache, type SimWorldParts } from "../sim/world/sim-cache.ts";
@@ -8,7 +11,7 @@ import { SimCacheServer } from "../sim/world/sim-cache-server.ts";
 import { Links } from "../sim/world/sim-links.ts";
 import { SimLog } from "../sim/world/sim-log.ts";
 import { SimMirror } from "../sim/world/sim-mirror.ts";
-import { WallClock } from "../sim/world/sim-process.ts";
+import { SimProcess, WallClock } from "../sim/world/sim-process.ts";
 import { SimRandom } from "../sim/world/sim-random.ts";
 import { SimSite } from "../sim/world/sim-site.ts";
 import { SimTime } from "../sim/world/sim-time.ts";
@@ -30,6 +33,8 @@ export class CalmSites {
   readonly failures: unknown[] = [];
   /** Mutations that each site published. */
   readonly published = new Map<string, number>();
+  /** Site and key, joined by a blank, to what its cache says that it holds; undefined: nothing. */
+  readonly tampered = new Map<string, string | undefined>();
   readonly #time: SimTime;
   readonly #configs = new Map<string, Config>();
 
@@ -63,7 +68,11 @@ export class CalmSites {
       const ground = {
         name,
         wall,
-        caches: new SimCacheServer(caches),
+        caches: new TamperedServer(caches, (key, state) => {
+          const as = this.tampered.get(`${name} ${key}`);
+          if (as === undefined) return this.tampered.has(`${name} ${key}`) ? undefined : state;
+          return state && { ...state, value: Buffer.from(as) };
+        }),
         log,
         mirrors,
         links: this.links,
@@ -104,6 +113,30 @@ export class CalmSites {
 
   remove(name: string, key: string): void {
     this.#cache(name).remove(key, "client");
+  }
+
+  get config(): Config {
+    const [config] = this.#configs.values();
+    if (config === undefined) throw new Error("no site");
+    return config;
+  }
+
+  /** What a command that reaches the NATS of a site asks with; every site that runs answers from now on. */
+  operator(at: string): Asker {
+    for (const { site } of this.sites) if (site !== undefined) new SyncVerbs(site).serve();
+    const process = new SimProcess(this.#time, this.site(at).ground.wall);
+    return { bus: this.links.connect(at, process), clock: process.clock };
+  }
+
+  /** Lets time pass until `work` has ended; resolves or rejects as it did. */
+  async settle<T>(work: Promise<T>): Promise<T> {
+    let hasEnded = false;
+    const end = (): void => {
+      hasEnded = true;
+    };
+    work.then(end, end);
+    await this.until("the end of the work", () => hasEnded);
+    return work;
   }
 
   /** What a client sees at a site, in the order of the keys. */
@@ -173,6 +206,42 @@ export class CalmSites {
     const cache = this.site(name).ground.caches.caches.get("sessions");
     if (cache === undefined) throw new Error(`${name} has no cache`);
     return cache;
+  }
+}
+
+type Tamper = (key: string, state: CacheState | undefined) => CacheState | undefined;
+
+/** A cache that tells whoever reads it something else than it holds: its events tell the truth. */
+class TamperedServer extends SimCacheServer {
+  readonly #tamper: Tamper;
+
+  constructor(caches: ReadonlyMap<string, SimCache>, tamper: Tamper) {
+    super(caches);
+    this.#tamper = tamper;
+  }
+
+  override connect(process: SimProcess): CacheSite {
+    const site = super.connect(process);
+    const tamper = this.#tamper;
+    const tamperedCache = (name: string): CacheConnector => {
+      const real = site.cache(name);
+      return Object.assign(Object.create(real) as CacheConnector, {
+        open: () => real.open(),
+        write: real.write.bind(real),
+        remove: real.remove.bind(real),
+        listen: real.listen.bind(real),
+        read: async (key: string) => tamper(key, await real.read(key)),
+        scan: async function* (signal: AbortSignal) {
+          for await (const chunk of real.scan(signal)) {
+            yield chunk.flatMap(({ key, state }) => {
+              const told = tamper(key, state);
+              return told === undefined ? [] : [{ key, state: told }];
+            });
+          }
+        },
+      });
+    };
+    return { ...site, cache: tamperedCache };
   }
 }
 
