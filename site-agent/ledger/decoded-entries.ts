@@ -1,7 +1,7 @@
 import type { Entry, Key } from "../../topology/version/entry.ts";
 
 /** How many entries are kept, at most twice. */
-const KEPT_MAX = 4_096;
+const KEPT_MAX = 512;
 
 interface Decoded {
   readonly row: Buffer;
