@@ -48,7 +48,8 @@ export class Mutator {
   /** Newer ones more often: they reached what the others did not. */
   #pick(corpus: readonly Buffer[]): Buffer {
     const random = this.#random;
-    const recent = corpus.length > 64 && random.chance(0.5) ? 64 : corpus.length;
+    const newest = Math.min(64, Math.ceil(corpus.length / 4));
+    const recent = random.chance(0.5) ? newest : corpus.length;
     return corpus[corpus.length - 1 - random.below(recent)] ?? Buffer.alloc(0);
   }
 
