@@ -92,7 +92,7 @@ describe("a corpus that grows by the coverage that inputs reach", () => {
     try {
       const fuzzer = new Fuzzer(guided, { seed: 4, coverage });
       fuzzer.seed(seeds);
-      fuzzer.run(200_000);
+      fuzzer.run(100_000);
       expect(fuzzer.findings.map(({ input }) => input.toString("latin1", 0, 4))).toEqual(["ISTH"]);
       expect(fuzzer.stats.corpus).toBeGreaterThanOrEqual(4);
     } finally {
@@ -100,7 +100,7 @@ describe("a corpus that grows by the coverage that inputs reach", () => {
     }
     const blind = new Fuzzer(lock("blind"), { seed: 7 });
     blind.seed(seeds);
-    blind.run(200_000);
+    blind.run(100_000);
     expect(blind.findings).toEqual([]);
   });
 });
