@@ -234,6 +234,34 @@ const CACHES: readonly MetricDefinition[] = [
 ];
 
 const LINKS: readonly MetricDefinition[] = [
+  ofCache(
+    "isthmus_resync_running",
+    "1 while the cache is compared with another site's, to repair a gap or because an operator asked.",
+    ({ resync }) => resync && resync.running !== null,
+  ),
+  ofCache(
+    "isthmus_resync_compared_keys",
+    "Keys of this site that the resync at work has compared. Absent while none is.",
+    ({ resync }) => resync?.running?.compared,
+  ),
+  ofCache(
+    "isthmus_gaps_repaired_total",
+    "Gaps toward other sites that a resync closed.",
+    ({ resync }) => resync?.repaired,
+    "counter",
+  ),
+  ofCache(
+    "isthmus_resync_received_total",
+    "Entries that resyncs brought from other sites.",
+    ({ resync }) => resync?.received,
+    "counter",
+  ),
+  ofCache(
+    "isthmus_resync_sent_total",
+    "Entries that resyncs of this site sent to others.",
+    ({ resync }) => resync?.sent,
+    "counter",
+  ),
   ofTarget(
     "isthmus_at_risk_mutations",
     "Data at risk: changes that the target has not confirmed, lost if this site died now.",

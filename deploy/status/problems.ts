@@ -1,4 +1,5 @@
 import { ErrorCode } from "../../topology/errors.ts";
+import type { SiteName } from "../../topology/names.ts";
 import type { CacheStatus, Problem, SiteStatus } from "./site-status.ts";
 
 /** What is wrong at a site: first the site itself, then its caches, then its peers. Pure. */
@@ -34,7 +35,7 @@ function siteProblems({
   return found;
 }
 
-function cacheProblems({ cache, state, why, code, gap, origins }: CacheStatus): Found {
+function cacheProblems({ cache, state, why, code, gap, origins, resync }: CacheStatus): Found {
   const found: Problem[] = [];
   if (state === "off" || state === "never") return found;
   // A cache that waits for its scan after a start or a fault is not trusted until that ends.
@@ -46,9 +47,20 @@ function cacheProblems({ cache, state, why, code, gap, origins }: CacheStatus): 
       found.push(problem(`from ${peer}: ${receiving}${because}`, { cache, peer }));
     }
     if (peerGap !== null)
-      found.push(problem(`gap toward ${peer}: ${peerGap.reason}`, { cache, peer }));
+      found.push(
+        problem(`gap toward ${peer}: ${peerGap.reason}${repairText(resync, peer)}`, {
+          cache,
+          peer,
+        }),
+      );
   }
   return found;
+}
+
+function repairText(resync: CacheStatus["resync"], peer: SiteName): string {
+  const running = resync?.running ?? null;
+  if (running === null || running.peer !== peer) return "";
+  return `; being repaired: ${running.compared} keys compared, ${running.differing} differed`;
 }
 
 function peerProblems({

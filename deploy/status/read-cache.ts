@@ -7,7 +7,7 @@ import type { Unconfirmed } from "../../gateway/status/unconfirmed.ts";
 import type { HandledCache } from "../site/handled-cache.ts";
 import type { Site } from "../site/site.ts";
 import { told } from "./error-told.ts";
-import type { CacheStatus, OriginStatus, TargetStatus } from "./site-status.ts";
+import type { CacheStatus, OriginStatus, ResyncStatus, TargetStatus } from "./site-status.ts";
 
 const UNHELD =
   "writers get their answer before the targets have the write: no front door runs here";
@@ -39,7 +39,23 @@ export function readCache(site: Site, cache: HandledCache): CacheStatus {
     deadLetters:
       receivers.reduce((sum, receiver) => sum + receiver.stats.deadLetters, 0) +
       (agent?.stats.oversized ?? 0),
+    resync: resyncOf(cache),
     counters: agent === undefined ? null : Object.assign({}, agent.stats),
+  };
+}
+
+function resyncOf({ repair }: HandledCache): ResyncStatus | null {
+  if (repair === undefined) return null;
+  const { repaired, received, sent, running } = repair;
+  if (running === undefined) return { repaired, received, sent, running: null };
+  const { peer, resync } = running;
+  const { compared, counts } = resync;
+  const { differing } = counts;
+  return {
+    repaired,
+    received: received + counts.received,
+    sent: sent + counts.sent,
+    running: { peer, compared, differing },
   };
 }
 

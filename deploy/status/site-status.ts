@@ -125,8 +125,26 @@ export interface CacheStatus {
   readonly origins: readonly OriginStatus[];
   readonly conflicts: number;
   readonly deadLetters: number;
+  /** Repair of gaps toward the other sites; null for a cache that is off or local here. */
+  readonly resync: ResyncStatus | null;
   /** null for a cache that is off or local here. */
   readonly counters: Readonly<CacheStats> | null;
+}
+
+/** What resyncs did for one cache since this process started. */
+export interface ResyncStatus {
+  /** Gaps toward other sites that were closed. */
+  readonly repaired: number;
+  /** Entries that came from other sites, and that went to them. */
+  readonly received: number;
+  readonly sent: number;
+  /** The resync at work; null: none. */
+  readonly running: {
+    readonly peer: SiteName;
+    /** Rows of this site that were compared so far, and keys that differed. */
+    readonly compared: number;
+    readonly differing: number;
+  } | null;
 }
 
 /** What has yet to be confirmed by a target: what would be lost if this site died now. */

@@ -53,6 +53,7 @@ export const soundCache = (changes: Partial<CacheStatus> = {}): CacheStatus => (
   origins: [soundOrigin()],
   conflicts: 0,
   deadLetters: 0,
+  resync: { repaired: 0, received: 0, sent: 0, running: null },
   counters: null,
   ...changes,
 });

@@ -65,6 +65,18 @@ describe("what is wrong at a site", () => {
     });
   });
 
+  it("says of a gap toward a peer how far its repair is", () => {
+    const gap = { reason: "the log was trimmed", since: 1_200_000 };
+    const running = { peer: "lon", compared: 4_096, differing: 7 };
+    const resync = { repaired: 0, received: 5, sent: 2, running };
+    const status = soundStatus({
+      caches: [soundCache({ origins: [soundOrigin({ gap })], resync })],
+    });
+    expect(told(status)).toEqual([
+      "gap toward lon: the log was trimmed; being repaired: 4096 keys compared, 7 differed",
+    ]);
+  });
+
   it("is a process that is not active, before anything else is known of it", () => {
     expect(told(soundStatus({ state: "standby", caches: [], peers: [] }))).toEqual([
       "the process is standby",
