@@ -23,19 +23,29 @@ export interface Answers<T> {
   readonly unanswered: readonly Unanswered[];
 }
 
-/** Runs a verb's work with the file, and a connection to the NATS of `--site` or of the first site that can be reached. */
-export async function withSites(
+/**
+ * Runs a verb over a connection to the NATS of `--site`, or of the first site that can be reached. `prepare` judges the command
+ * line beside the file before anything is connected.
+ */
+export async function prepareSites(
   context: VerbContext,
-  work: (config: Config, bus: Bus) => Promise<Exit>,
+  prepare: (config: Config) => (bus: Bus) => Promise<Exit>,
 ): Promise<Exit> {
   const config = await loadConfig(context);
+  const work = prepare(config);
   const link = await connectAny(config, context);
   try {
-    return await work(config, new NatsBus(link));
+    return await work(new NatsBus(link));
   } finally {
     await link.close();
   }
 }
+
+/** As {@link prepareSites}, for a verb whose command line needs no look at the file. */
+export const withSites = (
+  context: VerbContext,
+  work: (config: Config, bus: Bus) => Promise<Exit>,
+): Promise<Exit> => prepareSites(context, (config) => (bus) => work(config, bus));
 
 /** Asks every site of the file the same question. */
 export async function askSites<T>(

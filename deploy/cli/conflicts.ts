@@ -4,21 +4,11 @@ import { CONTROL_TIMEOUT_MS } from "../../topology/limits.ts";
 import type { SiteName } from "../../topology/names.ts";
 import type { Bus } from "../../topology/ports.ts";
 import { askVerb } from "../../gateway/control/operator-channel.ts";
-import type { ConflictView, JournalList, VersionView } from "../operator/journal-lists.ts";
+import type { ConflictView, VersionView } from "../operator/journal-lists.ts";
 import { policyText } from "../operator/key-way.ts";
 import type { RestoreAnswer } from "../operator/operator-verbs.ts";
-import {
-  askSites,
-  bytesText,
-  keyName,
-  optionText,
-  parseRowId,
-  tellUnanswered,
-  timeText,
-  withSites,
-} from "./ask-sites.ts";
-import { journalFilter, journalOptions, keptLines } from "./journal-options.ts";
-import { textTable } from "./text-table.ts";
+import { bytesText, keyName, optionText, parseRowId, timeText, prepareSites } from "./ask-sites.ts";
+import { journalOptions, listJournal, type JournalListing } from "./journal-list.ts";
 import { Exit } from "./verb.ts";
 import type { Verb, VerbContext } from "./verb.ts";
 
@@ -41,11 +31,11 @@ export const conflicts: Verb = {
     },
   },
   run: (context: VerbContext): Promise<Exit> =>
-    withSites(context, async (config, bus) => {
+    prepareSites(context, (config) => {
       const [action, id, ...more] = context.args;
-      if (action === undefined) return list(config, bus, context);
+      if (action === undefined) return listJournal(config, context, LISTING);
       if (action === "restore" && id !== undefined && more.length === 0)
-        return restore(config, bus, context, id);
+        return restore(config, context, id);
       throw new IsthmusError(
         ErrorCode.UsageInvalid,
         `expected "conflicts" or "conflicts restore ID", got ${JSON.stringify(context.args.join(" "))}`,
@@ -53,26 +43,13 @@ export const conflicts: Verb = {
     }),
 };
 
-async function list(config: Config, bus: Bus, context: VerbContext): Promise<Exit> {
-  const asked = await askSites<JournalList<ConflictView>>(
-    config,
-    bus,
-    "conflicts",
-    journalFilter(context),
-  );
-  const rows = asked.answers.flatMap((a) => a.rows).sort((a, b) => b.foundAt - a.foundAt);
-  if (context.json) {
-    const kept = asked.answers.map(({ site, kept: k, isCut }) => ({ site, ...k, isCut }));
-    const { unanswered } = asked;
-    context.stdout.write(`${JSON.stringify({ conflicts: rows, kept, unanswered }, null, 2)}\n`);
-  } else {
-    if (rows.length > 0) context.stdout.write(textTable([HEADER, ...rows.map(cells)]));
-    for (const line of keptLines(asked.answers, "conflicts")) context.stdout.write(`${line}\n`);
-  }
-  return tellUnanswered(asked.unanswered, context);
-}
-
-const HEADER = ["ID", "FOUND", "CACHE", "KEY", "SHOWS", "LOST"];
+const LISTING: JournalListing<ConflictView> = {
+  verb: "conflicts",
+  field: "conflicts",
+  what: "conflicts",
+  header: ["ID", "FOUND", "CACHE", "KEY", "SHOWS", "LOST"],
+  cells,
+};
 
 function cells(conflict: ConflictView): string[] {
   const { id, foundAt, cache, key, keyText, shows, policy, versions, lost, restored } = conflict;
@@ -89,12 +66,7 @@ const versionText = ({ kind, bytes, at }: VersionView): string =>
     ? `remove of ${timeText(at)}`
     : `put of ${bytes === null ? "? B" : bytesText(bytes)} of ${timeText(at)}`;
 
-async function restore(
-  config: Config,
-  bus: Bus,
-  context: VerbContext,
-  text: string,
-): Promise<Exit> {
+function restore(config: Config, context: VerbContext, text: string): (bus: Bus) => Promise<Exit> {
   const { site, id } = parseRowId(config, text);
   const confirm = optionText(context, "confirm");
   if (confirm !== undefined && confirm !== site)
@@ -104,16 +76,13 @@ async function restore(
     );
   const author = optionText(context, "author") ?? null;
   const question = { id, author, overChanged: confirm !== undefined };
-  const answer = (await askVerb(
-    bus,
-    site,
-    "restore",
-    question,
-    CONTROL_TIMEOUT_MS,
-  )) as RestoreAnswer;
-  if (context.json) context.stdout.write(`${JSON.stringify({ id: text, ...answer }, null, 2)}\n`);
-  else context.stdout.write(`${restoredText(answer, site)}\n`);
-  return answer.outcome === "changed" ? Exit.No : Exit.Fine;
+  return async (bus) => {
+    const found = await askVerb(bus, site, "restore", question, CONTROL_TIMEOUT_MS);
+    const answer = found as RestoreAnswer;
+    if (context.json) context.stdout.write(`${JSON.stringify({ id: text, ...answer }, null, 2)}\n`);
+    else context.stdout.write(`${restoredText(answer, site)}\n`);
+    return answer.outcome === "changed" ? Exit.No : Exit.Fine;
+  };
 }
 
 function restoredText(answer: RestoreAnswer, site: SiteName): string {

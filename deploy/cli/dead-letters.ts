@@ -3,19 +3,10 @@ import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
 import { CONTROL_TIMEOUT_MS } from "../../topology/limits.ts";
 import type { Bus } from "../../topology/ports.ts";
 import { askVerb } from "../../gateway/control/operator-channel.ts";
-import type { DeadLetterView, JournalList } from "../operator/journal-lists.ts";
+import type { DeadLetterView } from "../operator/journal-lists.ts";
 import type { RetryAnswer } from "../operator/operator-verbs.ts";
-import {
-  askSites,
-  bytesText,
-  keyName,
-  parseRowId,
-  tellUnanswered,
-  timeText,
-  withSites,
-} from "./ask-sites.ts";
-import { journalFilter, journalOptions, keptLines } from "./journal-options.ts";
-import { textTable } from "./text-table.ts";
+import { bytesText, keyName, parseRowId, timeText, prepareSites } from "./ask-sites.ts";
+import { journalOptions, listJournal, type JournalListing } from "./journal-list.ts";
 import { Exit } from "./verb.ts";
 import type { Verb, VerbContext } from "./verb.ts";
 
@@ -29,11 +20,11 @@ export const deadLetters: Verb = {
     'bytesMax, dropped, isCut}], "unanswered": [{site, reason}]}; retry: {id, cache, outcomes: [{key, outcome}]}',
   options: journalOptions,
   run: (context: VerbContext): Promise<Exit> =>
-    withSites(context, async (config, bus) => {
+    prepareSites(context, (config) => {
       const [action, id, ...more] = context.args;
-      if (action === undefined) return list(config, bus, context);
+      if (action === undefined) return listJournal(config, context, LISTING);
       if (action === "retry" && id !== undefined && more.length === 0)
-        return retry(config, bus, context, id);
+        return retry(config, context, id);
       throw new IsthmusError(
         ErrorCode.UsageInvalid,
         `expected "dead-letters" or "dead-letters retry ID", got ${JSON.stringify(context.args.join(" "))}`,
@@ -41,26 +32,13 @@ export const deadLetters: Verb = {
     }),
 };
 
-async function list(config: Config, bus: Bus, context: VerbContext): Promise<Exit> {
-  const asked = await askSites<JournalList<DeadLetterView>>(
-    config,
-    bus,
-    "dead-letters",
-    journalFilter(context),
-  );
-  const rows = asked.answers.flatMap((a) => a.rows).sort((a, b) => b.foundAt - a.foundAt);
-  if (context.json) {
-    const kept = asked.answers.map(({ site, kept: k, isCut }) => ({ site, ...k, isCut }));
-    const { unanswered } = asked;
-    context.stdout.write(`${JSON.stringify({ deadLetters: rows, kept, unanswered }, null, 2)}\n`);
-  } else {
-    if (rows.length > 0) context.stdout.write(textTable([HEADER, ...rows.map(cells)]));
-    for (const line of keptLines(asked.answers, "dead letters")) context.stdout.write(`${line}\n`);
-  }
-  return tellUnanswered(asked.unanswered, context);
-}
-
-const HEADER = ["ID", "FOUND", "CACHE", "KEY", "FROM", "SIZE", "REASON"];
+const LISTING: JournalListing<DeadLetterView> = {
+  verb: "dead-letters",
+  field: "deadLetters",
+  what: "dead letters",
+  header: ["ID", "FOUND", "CACHE", "KEY", "FROM", "SIZE", "REASON"],
+  cells,
+};
 
 function cells(letter: DeadLetterView): string[] {
   const { id, foundAt, cache, key, keyText, origin, seq, bytes, reason } = letter;
@@ -69,16 +47,16 @@ function cells(letter: DeadLetterView): string[] {
   return [id, timeText(foundAt), cache, keyText ?? key ?? "(a whole batch)", from, size, reason];
 }
 
-async function retry(config: Config, bus: Bus, context: VerbContext, text: string): Promise<Exit> {
+function retry(config: Config, context: VerbContext, text: string): (bus: Bus) => Promise<Exit> {
   const { site, id } = parseRowId(config, text);
-  const answer = (await askVerb(bus, site, "retry", { id }, CONTROL_TIMEOUT_MS)) as RetryAnswer;
-  if (context.json) {
-    context.stdout.write(`${JSON.stringify({ id: text, ...answer }, null, 2)}\n`);
+  return async (bus) => {
+    const answer = (await askVerb(bus, site, "retry", { id }, CONTROL_TIMEOUT_MS)) as RetryAnswer;
+    if (context.json) context.stdout.write(`${JSON.stringify({ id: text, ...answer }, null, 2)}\n`);
+    else
+      for (const { key, outcome } of answer.outcomes)
+        context.stdout.write(`${answer.cache} ${keyName(key)}: ${OUTCOMES[outcome]}\n`);
     return Exit.Fine;
-  }
-  for (const { key, outcome } of answer.outcomes)
-    context.stdout.write(`${answer.cache} ${keyName(key)}: ${OUTCOMES[outcome]}\n`);
-  return Exit.Fine;
+  };
 }
 
 const OUTCOMES: Readonly<Record<RetryAnswer["outcomes"][number]["outcome"], string>> = {

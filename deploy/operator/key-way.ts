@@ -120,7 +120,8 @@ function wayAt(
     site,
     is,
     why,
-    appliedBy: is === "mirrored" || is === "not mirrored" ? null : appliedBy,
+    // The position passes a dead letter too.
+    appliedBy: is === "dead letter" || is === "not replicated" ? null : appliedBy,
   });
   if (trace.mode === "never") return at("not replicated", "local cache: mode never");
   if (trace.mode === "off") return at("not replicated", "mode off");
