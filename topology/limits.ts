@@ -156,6 +156,9 @@ export const UNKNOWN_WRITES_MAX = 2_048;
 /** Mutations in one batch: beyond it a target's window would be filled by one message. */
 export const BATCH_ROWS_MAX = 512;
 
+/** Sequences before the end of the own log among which a cache's last batch is looked for when its subject ends with a stranger's record: each record is a round trip. */
+export const LOG_STRAYS_MAX = 1_024;
+
 /** Bytes of records in one batch: below NATS's default `max_payload` of 1 MiB together with one value that goes over it. */
 export const BATCH_BYTES_MAX = 256 * 1024;
 

@@ -1,11 +1,12 @@
 import { backOffMs } from "../../topology/back-off.ts";
 import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
 import { BATCH_BYTES_MAX, BATCH_ROWS_MAX, RETRY_MS_MAX } from "../../topology/limits.ts";
-import { type BatchHeader, decodeBatch, joinBatch } from "../../topology/mutation/batch.ts";
+import { type BatchHeader, joinBatch } from "../../topology/mutation/batch.ts";
 import { type CacheName, logSubject, type SiteName } from "../../topology/names.ts";
 import type { CacheLedger, Clock, OutboxRows, Random, SiteLog } from "../../topology/ports.ts";
 import { Wakeup } from "../../topology/wakeup.ts";
 import type { CacheStats } from "../cache-stats.ts";
+import { lastCounter } from "./last-counter.ts";
 import type { LogHead } from "./log-head.ts";
 
 /** A batch that the log acknowledged. */
@@ -145,9 +146,7 @@ export class Publisher {
     const { site, cache, head, log, header, processId } = this.#parts;
     const incarnation = head.incarnation;
     if (this.#counterOf !== incarnation) {
-      const last = await log.last(this.#subject);
-      const before = last === undefined ? undefined : decodeBatch(last.payload);
-      this.#counter = before?.header.incarnation === incarnation ? before.header.counter : 0;
+      this.#counter = await lastCounter(log, this.#subject, incarnation);
       this.#counterOf = incarnation;
     }
     const counter = this.#counter + 1;

@@ -136,6 +136,19 @@ describe("the publisher", () => {
     ]);
   });
 
+  it("goes on behind a record that is no batch, with the counter of the last that is one", async () => {
+    const nyc = await bench();
+    await nyc.queue();
+    await nyc.drained();
+    await nyc.stop();
+    for (const stray of ["garbage", "more"]) nyc.log.store(SUBJECT, Buffer.from(stray));
+    await nyc.start();
+    await nyc.queue();
+    await nyc.drained();
+    expect(decodeBatch(nyc.log.records.at(-1)?.payload ?? Buffer.alloc(0)).header.counter).toBe(2);
+    expect(nyc.failures).toEqual([]);
+  });
+
   it("keeps one batch in flight, of at most its bound of rows, in the order they were queued", async () => {
     const nyc = await bench();
     nyc.log.fates = ["slow", "slow", "slow"];
