@@ -3,7 +3,8 @@ import type { SiteName } from "../names.ts";
 import { dotMs } from "../version/dot.ts";
 import type { Mutation } from "./mutation.ts";
 import { FieldReader, malformed } from "./field-reader.ts";
-import { packPlain, type Plain, unpackPlain } from "./plain-msgpack.ts";
+import { PackWriter } from "./pack-writer.ts";
+import { type Plain, unpackPlain } from "./plain-msgpack.ts";
 
 const HASH_BYTES = 16;
 
@@ -32,23 +33,32 @@ export class SiteTable implements SiteIndexes {
 
 /** A mutation as a batch has it, fields in the order of the schema; a remove ends after `at`. */
 export function packMutation(mutation: Mutation, sites: SiteIndexes): Buffer {
-  return packPlain(mutationFields(mutation, sites));
+  const { key, kind, dot, context, at, hash, expiresAt, maxIdleMs, value } = mutation;
+  writer.start();
+  writer.array(kind === "remove" ? 4 : 8);
+  writer.latin1(key);
+  writer.uint64(dot);
+  writer.array(2 * context.size);
+  for (const [site, seen] of context) {
+    writer.int(sites.indexOf(site));
+    writer.uint64(seen);
+  }
+  writer.int(at - dotMs(dot));
+  if (kind === "remove") return writer.finish();
+  assert(writer.hex(hash) === HASH_BYTES, () => `a put's hash is ${JSON.stringify(hash)}`);
+  if (expiresAt === 0) writer.nil();
+  else writer.int(expiresAt - at);
+  writer.int(maxIdleMs);
+  if (value === undefined) writer.nil();
+  else writer.bin(value);
+  return writer.finish();
 }
+
+const writer = new PackWriter();
 
 /** The inverse of {@link packMutation}; the value is a view of `bytes`. @throws IS3021 */
 export function unpackMutation(bytes: Uint8Array, sites: readonly SiteName[]): Mutation {
   return mutationOf(unpackPlain(bytes), sites);
-}
-
-function mutationFields(mutation: Mutation, sites: SiteIndexes): Plain {
-  const { key, kind, dot, context, at, hash, expiresAt, maxIdleMs, value } = mutation;
-  const seen: Plain[] = [];
-  for (const [site, seenDot] of context) seen.push(sites.indexOf(site), seenDot);
-  const fields = [Buffer.from(key, "latin1"), dot, seen, at - dotMs(dot)];
-  if (kind === "remove") return fields;
-  const hashBytes = Buffer.from(hash, "hex");
-  assert(hashBytes.length === HASH_BYTES, () => `a put's hash is ${JSON.stringify(hash)}`);
-  return [...fields, hashBytes, expiresAt === 0 ? null : expiresAt - at, maxIdleMs, value ?? null];
 }
 
 /** A mutation of a batch that was unpacked whole. @throws IS3021 */
