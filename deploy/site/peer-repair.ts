@@ -197,7 +197,11 @@ export class PeerRepair {
       this.running = { peer, resync };
       try {
         const result = await resync.run(signal);
-        if (directions.pull === "values") await this.#agent.tombstones.raise(result.peerFloor);
+        if (directions.pull === "values") {
+          await this.#agent.tombstones.raise(result.peerFloor);
+          // For its figures alone: whether it hears it decides nothing.
+          await resync.tellDone().catch(() => undefined);
+        }
         return result;
       } finally {
         this.running = undefined;

@@ -1,4 +1,3 @@
-import { targetsOf } from "../../topology/policy/cache-policy.ts";
 import type { ResyncCache } from "../../gateway/resync/resync-cache.ts";
 import type { CacheAgent } from "../../site-agent/cache-agent.ts";
 import type { HandledCache } from "./handled-cache.ts";
@@ -31,6 +30,14 @@ export function resyncCacheOf(
       return agent.isReady;
     },
     isLevelBut: (peer) => agent.isReady && [...peerGaps].every(([toward]) => toward === peer),
-    sendsTo: (peer) => targetsOf(site.config, policy, site.name).includes(peer),
+    get logEnd() {
+      // A log that was made anew has nothing of what was published before.
+      const { incarnation, lastSeq } = site.head;
+      return { incarnation, seq: Math.min(handled.lastPublishedSeq, lastSeq) };
+    },
+    madeUp: (peer, { incarnation, seq }) => {
+      if (incarnation !== site.head.incarnation) return;
+      handled.unconfirmed.get(peer)?.madeUp(incarnation, seq);
+    },
   };
 }

@@ -396,7 +396,9 @@ export class Site {
     for (const [name, cache] of this.caches) {
       if (cache.agent === undefined) continue;
       const { outboxRows, lastDot } = cache.agent;
-      ends[name] = { logSeq: cache.lastPublishedSeq, outboxRows, dot: lastDot };
+      // A log that was made anew has nothing of what was published before.
+      const logSeq = Math.min(cache.lastPublishedSeq, head.lastSeq);
+      ends[name] = { logSeq, outboxRows, dot: lastDot };
       policyHashes[name] = cache.agent.policyHash;
     }
     const applied: Record<SiteName, BeatContent["applied"][string]> = {};

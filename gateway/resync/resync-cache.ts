@@ -7,6 +7,7 @@ import {
   digestOf,
   lacksCopy,
 } from "../../topology/version/compare.ts";
+import type { LogEnd } from "./resync-messages.ts";
 import type { Side } from "../../topology/version/compare.ts";
 import type { Context, Dot, Entry, Key } from "../../topology/version/entry.ts";
 
@@ -27,8 +28,10 @@ export interface ResyncCache {
   readonly copies: boolean;
   /** Nothing that this site knows of is missing here, but perhaps of `peer`. */
   isLevelBut(peer: SiteName): boolean;
-  /** Whether the policy sends this cache's changes to a site. */
-  sendsTo(site: SiteName): boolean;
+  /** Where this site's own log ends for the cache. */
+  readonly logEnd: LogEnd;
+  /** A resync made up for all that a site had not got of this site's log up to there. */
+  madeUp(site: SiteName, logEnd: LogEnd): void;
 }
 
 /** A walk over the rows of a range of keys, a page at a time; others get a turn in between. */
@@ -49,6 +52,17 @@ async function* pagesOf(
   }
 }
 
+/** The digest of rows that lie side by side. */
+export function pageDigest(page: ReadonlyArray<readonly [Key, Entry]>, by: Comparing): Buffer {
+  return digestOf(textOf(page, by));
+}
+
+function textOf(page: ReadonlyArray<readonly [Key, Entry]>, by: Comparing): string {
+  let text = "";
+  for (const [key, entry] of page) text += comparedText(key, entry, by) ?? "";
+  return text;
+}
+
 /** The digest of a range of keys; goes no further than about `rowsMax` rows: `cutAt` says where it stopped. */
 export async function rangeDigest(
   rows: CacheLedger,
@@ -60,7 +74,7 @@ export async function rangeDigest(
   let count = 0;
   let cutAt: Key | undefined;
   for await (const page of pagesOf(rows, range, clock)) {
-    for (const [key, entry] of page) text += comparedText(key, entry, by) ?? "";
+    text += textOf(page, by);
     count += page.length;
     if (count < rowsMax || page.length < LEDGER_PAGE_ROWS) continue;
     cutAt = page.at(-1)?.[0];

@@ -40,6 +40,12 @@ export interface DigestQuestion extends Asking {
   readonly bounds: ReadonlyArray<Key | undefined>;
 }
 
+/** A record of a log: all of its cache up to there. */
+export interface LogEnd {
+  readonly incarnation: string;
+  readonly seq: number;
+}
+
 /** What the asked site says of itself, and its digests. */
 export interface DigestAnswer {
   readonly floor: Context;
@@ -47,6 +53,8 @@ export interface DigestAnswer {
   readonly dot: Dot;
   /** It misses nothing that it knows of, but perhaps of the site that asks. */
   readonly isLevel: boolean;
+  /** Where its own log ends for this cache: its ledger has all of that. */
+  readonly logEnd: LogEnd;
   /** One for each range, as far as they go. */
   readonly digests: readonly Uint8Array[];
   /** The last digest goes only so far: there were too many rows. */
@@ -131,13 +139,15 @@ export const decodeDigestQuestion = (payload: Uint8Array): DigestQuestion =>
     return { ...who, level, after, bounds: all(bounds, () => keyOrNil(bounds, "bound")) };
   });
 
-/** msgpack of `[version, floor, dot, is level, digests in one, cut at]`. */
+/** msgpack of `[version, floor, dot, is level, incarnation, sequence, digests in one, cut at]`. */
 export const encodeDigestAnswer = (a: DigestAnswer): Uint8Array =>
   packPlain([
     VERSION,
     contextRow(a.floor),
     a.dot,
     a.isLevel,
+    a.logEnd.incarnation,
+    a.logEnd.seq,
     Buffer.concat(a.digests),
     optional(a.cutAt),
   ]);
@@ -148,12 +158,13 @@ export const decodeDigestAnswer = (payload: Uint8Array): DigestAnswer =>
     const floor = contextOf(row.array("floor"));
     const dot = row.dot("dot");
     const isLevel = row.flag("isLevel");
+    const logEnd = { incarnation: row.text("incarnation"), seq: row.count("seq") };
     const joined = Buffer.from(row.bytes("digests"));
     const digests: Uint8Array[] = [];
     for (let at = 0; at < joined.length; at += DIGEST_BYTES) {
       digests.push(joined.subarray(at, at + DIGEST_BYTES));
     }
-    return { floor, dot, isLevel, digests, cutAt: keyOrNil(row, "cutAt") };
+    return { floor, dot, isLevel, logEnd, digests, cutAt: keyOrNil(row, "cutAt") };
   });
 
 /** msgpack of `[version, site, cache, policy hash, media type, rebuilding, level, after, up to]`. */
@@ -249,6 +260,22 @@ export const encodePushQuestion = (q: PushQuestion): Uint8Array =>
 /** @throws PeerMessageInvalid */
 export const decodePushQuestion = (payload: Uint8Array): PushQuestion =>
   decoded(payload, (row) => ({ ...asking(row), entries: row.array("entries").map(entryOf) }));
+
+/** Says that a resync made up for all of the asked site's log up to `logEnd`. */
+export interface DoneQuestion extends Asking {
+  readonly logEnd: LogEnd;
+}
+
+/** msgpack of `[version, site, cache, policy hash, media type, rebuilding, incarnation, sequence]`. */
+export const encodeDoneQuestion = (q: DoneQuestion): Uint8Array =>
+  packPlain([...head(q), q.logEnd.incarnation, q.logEnd.seq]);
+
+/** @throws PeerMessageInvalid */
+export const decodeDoneQuestion = (payload: Uint8Array): DoneQuestion =>
+  decoded(payload, (row) => ({
+    ...asking(row),
+    logEnd: { incarnation: row.text("incarnation"), seq: row.count("seq") },
+  }));
 
 /** The keys that could not be merged: msgpack of `[version, [keys]]`. */
 export const encodePushAnswer = (failed: readonly Key[]): Uint8Array =>

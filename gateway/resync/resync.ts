@@ -21,6 +21,7 @@ import {
   inOurClock,
   keyDigests,
   mergeAll,
+  pageDigest,
   rangeDigest,
   type ResyncCache,
   sideOf,
@@ -33,7 +34,9 @@ import {
   decodeKeysAnswer,
   decodePushAnswer,
   type DigestAnswer,
+  type LogEnd,
   encodeDigestQuestion,
+  encodeDoneQuestion,
   encodeExchangeQuestion,
   encodeKeysQuestion,
   encodePushQuestion,
@@ -59,6 +62,7 @@ export interface ResyncProgress {
   readonly peerDot: Dot;
   /** It missed nothing that it knew of, but perhaps of this site. */
   readonly isPeerLevel: boolean;
+  readonly peerLogEnd: LogEnd;
   /** ms since the epoch. */
   readonly begunAt: number;
 }
@@ -143,12 +147,18 @@ export class Resync {
     return { ...this.counts, peerFloor, peerDot, isPeerLevel };
   }
 
+  /** Tells the peer that this site has all of the peer's log up to where it ended when this began. @throws as `run` */
+  async tellDone(): Promise<void> {
+    const question = encodeDoneQuestion({ ...this.#asking, logEnd: this.#now.peerLogEnd });
+    await this.#ask(RESYNC_VERBS.done, question);
+  }
+
   get #now(): ResyncProgress {
     if (this.#progress === undefined) throw new Error("isthmus bug: a resync that has not begun");
     return this.#progress;
   }
 
-  #begin({ floor, dot, isLevel }: DigestAnswer): void {
+  #begin({ floor, dot, isLevel, logEnd }: DigestAnswer): void {
     const { here, clock } = this.#parts;
     this.#move({
       after: undefined,
@@ -156,6 +166,7 @@ export class Resync {
       peerFloor: floor,
       peerDot: dot,
       isPeerLevel: isLevel,
+      peerLogEnd: logEnd,
       begunAt: clock.now(),
     });
   }
@@ -211,10 +222,7 @@ export class Resync {
     while (ranges.length < RESYNC_RANGES_MAX) {
       const page = here.rows.page(from, RESYNC_RANGE_ROWS);
       const upTo = page.length < RESYNC_RANGE_ROWS ? undefined : page.at(-1)?.[0];
-      const range = { after: from, upTo };
-      const limits = { clock, rowsMax: Infinity };
-      const { digest, rows } = await rangeDigest(here.rows, range, this.#by, limits);
-      ranges.push({ upTo, digest, rows });
+      ranges.push({ upTo, digest: pageDigest(page, this.#by), rows: page.length });
       if (upTo === undefined) break;
       from = upTo;
       await clock.sleep(0);

@@ -23,6 +23,7 @@ import {
 import {
   type Asking,
   decodeDigestQuestion,
+  decodeDoneQuestion,
   decodeExchangeQuestion,
   decodeKeysQuestion,
   decodePushQuestion,
@@ -44,6 +45,7 @@ export const RESYNC_VERBS = {
   keys: "resync-keys",
   exchange: "resync-exchange",
   push: "resync-push",
+  done: "resync-done",
 } as const;
 
 /** Keys whose values are read before the bytes of an answer are looked at. */
@@ -90,6 +92,11 @@ export function serveResync(parts: ServeResyncParts): () => void {
       const entries = atMost(question.entries).map((entry) => inOurClock(entry, offsetMs));
       return encodePushAnswer((await mergeAll(here.hands, entries)).failed);
     }),
+    serve(RESYNC_VERBS.done, async (payload) => {
+      const question = decodeDoneQuestion(payload);
+      agreed(parts, question).madeUp(question.site, question.logEnd);
+      return encodePushAnswer([]);
+    }),
   ];
   return () => {
     for (const end of ends) end();
@@ -132,8 +139,8 @@ async function digests(
   here: ResyncCache,
   question: DigestQuestion,
 ): Promise<DigestAnswer> {
-  const { floor, dot } = here;
-  const isLevel = here.isLevelBut(question.site);
+  const { floor, dot, logEnd } = here;
+  const self = { floor, dot, logEnd, isLevel: here.isLevelBut(question.site) };
   const found: Uint8Array[] = [];
   let rowsLeft = RESYNC_ROWS_MAX;
   let { after } = question;
@@ -142,11 +149,11 @@ async function digests(
     const limits = { clock: parts.clock, rowsMax: Math.max(1, rowsLeft) };
     const { digest, rows, cutAt } = await rangeDigest(here.rows, { after, upTo }, by, limits);
     found.push(digest);
-    if (cutAt !== undefined) return { floor, dot, isLevel, digests: found, cutAt };
+    if (cutAt !== undefined) return { ...self, digests: found, cutAt };
     rowsLeft -= rows;
     after = upTo;
   }
-  return { floor, dot, isLevel, digests: found, cutAt: undefined };
+  return { ...self, digests: found, cutAt: undefined };
 }
 
 async function exchange(

@@ -68,6 +68,13 @@ export class Unconfirmed {
     this.#sent = this.#sent.filter(({ from, to }) => !contains(applied, from, to));
   }
 
+  /** A resync brought the target all that this site had when its present log ended at `seq`. */
+  madeUp(incarnation: string, seq: number): void {
+    // What is counted here was sent to a log that is gone.
+    if (incarnation !== this.#incarnation) this.#sent = [];
+    else this.#sent = this.#sent.filter(({ to }) => to > seq);
+  }
+
   /** The figures now. */
   atRisk(): AtRisk {
     let mutations = 0;

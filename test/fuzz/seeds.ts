@@ -207,6 +207,7 @@ function resyncSeeds(seed: number): Buffer[] {
         floor: context,
         dot,
         isLevel: fc.boolean(),
+        logEnd: fc.record({ incarnation: fc.string(), seq: fc.nat() }),
         digests: fc.array(digest, { maxLength: 4 }),
         cutAt: maybeKey,
       }),

@@ -46,13 +46,16 @@ export function comparedText(key: Key, entry: Entry, by: Comparing): string | un
   const { level } = by;
   const isGone = entry.presence === "tombstone" && coversAll(level, entry.context);
   if (isGone && entry.siblings.every((s) => covers(level, s.author, s.dot))) return undefined;
-  const siblings = entry.siblings.map(({ author, dot, kind, hash: value }) =>
-    [author, dot.toString(36), kind, value].join(" "),
-  );
-  const above = [...entry.context].filter(([site, dot]) => !covers(level, site, dot));
-  const context = above.map(([site, dot]) => `${site} ${dot.toString(36)}`).sort();
-  const copy = lacksCopy(entry, by) ? "-" : "+";
-  return `${key.length} ${key}${copy}${siblings.join(",")};${context.join(",")}\n`;
+  let text = `${key.length} ${key}${lacksCopy(entry, by) ? "-" : "+"}`;
+  for (const { author, dot, kind, hash: value } of entry.siblings) {
+    text += `${author} ${dot.toString(16)} ${kind} ${value},`;
+  }
+  const seenAbove: string[] = [];
+  for (const [site, dot] of entry.context) {
+    if (!covers(level, site, dot)) seenAbove.push(`${site} ${dot.toString(16)}`);
+  }
+  if (seenAbove.length > 1) seenAbove.sort();
+  return `${text};${seenAbove.join(",")}\n`;
 }
 
 /** 128 bits over one or many {@link comparedText}s, in the order of their keys. */

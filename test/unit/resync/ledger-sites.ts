@@ -68,6 +68,8 @@ export class LedgerSite {
   /** Keys whose value is being written, and how many looks that lasts. */
   readonly unsettled = new Map<Key, number>();
   merges = 0;
+  /** Sites that said that they have all of the log, and up to where. */
+  readonly madeUp: string[] = [];
 
   constructor(name: string) {
     this.name = name;
@@ -96,7 +98,8 @@ export class LedgerSite {
       isReady: this.isReady,
       copies: true,
       isLevelBut: () => isLevel,
-      sendsTo: () => true,
+      logEnd: { incarnation: "i", seq: 7 },
+      madeUp: (site, { seq }) => this.madeUp.push(`${site} ${seq}`),
     };
   }
 

@@ -177,6 +177,17 @@ describe("a two-way resync", () => {
     expect(steps.at(-1)?.after).toBeUndefined();
   });
 
+  it("tells the peer, once it ended, up to where of the log it made up for what was missing", async () => {
+    const [a, b] = [new LedgerSite("a"), new LedgerSite("b")];
+    b.put("k", version("b", 1n));
+    const world = new LedgerSites(a, b);
+    const resync = world.resync(a, b);
+    await world.machine.settle(resync.run(never));
+    expect(b.madeUp).toEqual([]);
+    await world.machine.settle(resync.tellDone());
+    expect(b.madeUp).toEqual(["a 7"]);
+  });
+
   it("waits between exchanges, so that live traffic has most of the time", async () => {
     const [a, b] = [new LedgerSite("a"), new LedgerSite("b")];
     for (let i = 0; i < 10_000; i++) b.put(`${i}`, version("b", BigInt(i + 1)));
@@ -261,6 +272,7 @@ describe("a peer that is asked", () => {
       peerFloor: new Map([["b", 9n]]),
       peerDot: 9n,
       isPeerLevel: true,
+      peerLogEnd: { incarnation: "i", seq: 1 },
       begunAt: 0,
     };
     const world = new LedgerSites(a, b);

@@ -56,6 +56,7 @@ describe("a gap between two sites is closed by a resync, without a person", () =
     expectLevel(world);
     await world.pass(30_000);
     expect(world.handled("lon").repair?.repaired).toBe(1);
+    expect(world.handled("nyc").unconfirmed.get("lon")?.atRisk().mutations).toBe(0);
   });
 
   it("tells no target position of what it brought, and lets tombstones go again once it ended", async () => {

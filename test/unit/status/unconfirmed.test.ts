@@ -23,6 +23,16 @@ describe("what a target has not confirmed", () => {
     expect([unconfirmed.confirmedSeq("a"), unconfirmed.confirmedSeq("b")]).toEqual([0, 0]);
   });
 
+  it("is nothing of what a resync brought, nor of a log that is gone", () => {
+    const unconfirmed = new Unconfirmed();
+    for (const seq of [3, 5, 8]) unconfirmed.published("a", batch(seq));
+    unconfirmed.madeUp("a", 5);
+    expect(unconfirmed.atRisk().mutations).toBe(2);
+    expect(unconfirmed.confirmedSeq("a")).toBe(0);
+    unconfirmed.madeUp("b", 0);
+    expect(unconfirmed.atRisk().mutations).toBe(0);
+  });
+
   it("is bounded: beyond the bound batches count together, and none is forgotten", () => {
     const unconfirmed = new Unconfirmed();
     const all = UNCONFIRMED_BATCHES_MAX + 10;
