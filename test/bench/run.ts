@@ -1,5 +1,6 @@
 import { parseArgs } from "node:util";
 import { machine } from "./machine.ts";
+import { agent } from "./agent.ts";
 import { pipeline } from "./pipeline.ts";
 
 /** One bench: talk goes to `say`, the figures are returned. */
@@ -10,7 +11,7 @@ export type Bench = (options: {
   say: (line: string) => void;
 }) => Promise<object>;
 
-const benches: Readonly<Record<string, Bench>> = { pipeline };
+const benches: Readonly<Record<string, Bench>> = { agent, pipeline };
 
 const { values, positionals } = parseArgs({
   options: { quick: { type: "boolean" }, only: { type: "string" }, json: { type: "boolean" } },
