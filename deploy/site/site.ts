@@ -5,7 +5,7 @@ import {
   CACHE_NAMES_INTERVAL_MS,
   RESYNC_RUNS_MAX,
 } from "../../topology/limits.ts";
-import { decodeRecord, encodeTermBegin } from "../../topology/mutation/batch.ts";
+import { encodeTermBegin } from "../../topology/mutation/batch.ts";
 import { logSubjects, termSubject, type CacheName, type SiteName } from "../../topology/names.ts";
 import { cachesOf, policyOf } from "../../topology/policy/cache-policy.ts";
 import { isPattern } from "../../topology/policy/reach.ts";
@@ -33,6 +33,7 @@ import { Turns } from "../../gateway/resync/turns.ts";
 import { AppliedAnnouncer, listenApplied } from "../../gateway/status/applied-exchange.ts";
 import { DotReserve } from "../../site-agent/dot-reserve.ts";
 import { LogHead } from "../../site-agent/tail/log-head.ts";
+import { newestRecord } from "../../site-agent/tail/newest-record.ts";
 import { HandledCache } from "./handled-cache.ts";
 import { noteLedgerLost } from "./rebuild.ts";
 import { noteUncleanEnd } from "./recovery.ts";
@@ -253,12 +254,11 @@ export class Site {
   /** A ledger that knows no log beside a log with records: the ledger was lost. Goes on where the log stands. */
   async #adoptLog(): Promise<void> {
     const { log, logger } = this.ports;
-    const last = await log.last(logSubjects(this.name));
+    const last = await newestRecord(log, this.name, logSubjects(this.name));
     this.isFresh = last === undefined;
     if (last === undefined) return;
-    const record = decodeRecord(last.payload);
-    const incarnation = record.kind === "batch" ? record.header.incarnation : record.incarnation;
-    logger.warn({ seq: last.seq }, "the ledger is new, but the log is not: the ledger was lost");
+    const incarnation = last.kind === "batch" ? last.header.incarnation : last.incarnation;
+    logger.warn({ incarnation }, "the ledger is new, but the log is not: the ledger was lost");
     noteLedgerLost(this);
     await this.head.adopt({ incarnation });
   }
@@ -277,8 +277,7 @@ export class Site {
   /** Makes this process the only one that the log takes records of. @throws TermOver if another one is by now */
   async #beginTerm(): Promise<void> {
     const { head, lease, name, ports } = this;
-    const newest = await ports.log.last(termSubject(name));
-    const record = newest === undefined ? undefined : decodeRecord(newest.payload);
+    const record = await newestRecord(ports.log, name, termSubject(name));
     if (record?.kind === "termBegin" && record.term > lease.term) {
       throw new IsthmusError(
         ErrorCode.TermOver,
