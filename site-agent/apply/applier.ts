@@ -319,12 +319,20 @@ export class Applier {
     presence: Entry["presence"],
   ): Promise<Written> {
     // A remove of a key that is not here: look whether a local write came that no event told of yet.
-    if (presence === "live" || held !== undefined || entry?.presence === "tombstone") {
+    const isRight = presence === "live" || held !== undefined || entry?.presence === "tombstone";
+    // After an unclean end the cache may hold what came in between, of which the row knows nothing (I6).
+    if (isRight && this.#recovered === undefined) return { end: "done", token: held?.token };
+    const state = await this.#parts.connector.read(key);
+    if (held === undefined ? state === undefined : this.#isHeld(state, held)) {
       return { end: "done", token: held?.token };
     }
-    const state = await this.#parts.connector.read(key);
-    if (state === undefined) return { end: "done", token: undefined };
     return this.#found(key, entry, state, undefined);
+  }
+
+  #isHeld(state: CacheState | undefined, held: Held): boolean {
+    if (state === undefined) return false;
+    if (held.token !== undefined && held.token !== 0n) return state.token === held.token;
+    return this.#parts.hash(state.value) === held.hash && sameExpiry(state, held);
   }
 
   /** What is held here has no token, or none that is known yet: there is only what is read right before to compare and set by. */

@@ -3,6 +3,7 @@ import { ErrorCode } from "../../../topology/errors.ts";
 import { APPLY_RACES_MAX } from "../../../topology/limits.ts";
 import { covers } from "../../../topology/version/context.ts";
 import { EPOCH_MS } from "../../sim/world/sim-process.ts";
+import { hashOf } from "../../support/scripted-cache.ts";
 import { ApplierBench, arrival } from "./applier-bench.ts";
 import { outboxOf } from "../../support/outbox.ts";
 
@@ -33,7 +34,7 @@ describe("an arriving version", () => {
     const lon = new ApplierBench();
     await lon.captured("local");
     lon.cache.beforeWrite = () => {
-      const row = lon.machine.disk.rows.get("entry\0sessions\0k") as typeof lon.row;
+      const row = lon.machine.disk.get("entry\0sessions\0k") as typeof lon.row;
       expect(row?.siblings.map(({ value }) => value?.toString())).toEqual(["local"]);
     };
     expect(await lon.apply(arrival("nyc", LATER, "winner"))).toBe("written");
@@ -297,6 +298,17 @@ describe("recovery after an unclean end", () => {
     expect([...lon.applier.recovered()]).toEqual(["k"]);
     expect(lon.row).toMatchObject({ presence: "live" });
     expect([lon.authors, lon.cache.text("k")]).toEqual([["nyc"], undefined]);
+  });
+
+  it("what the last run left in the cache without committing it is undone where nothing shows (I4, I6)", async () => {
+    const lon = new ApplierBench();
+    await lon.apply(arrival("nyc", 5, undefined));
+    lon.cache.put("k", "b");
+    lon.applier.recovering(new Map([["k", new Set([hashOf("b")])]]));
+    await lon.apply(arrival("nyc", 6, "b"), arrival("nyc", 7, undefined));
+    expect([lon.cache.text("k"), lon.row?.presence]).toEqual([undefined, "tombstone"]);
+    expect(lon.published).toEqual([]);
+    lon.applier.recovered();
   });
 
   it("a key that an apply may have removed is brought to what shows at once (I6)", async () => {
