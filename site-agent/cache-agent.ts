@@ -102,19 +102,12 @@ export class CacheAgent implements CacheHands {
     this.#changes = this.#makeChanges();
     this.#capture = this.#makeCapture();
     this.#applier = this.#makeApplier();
-    const { ledger, clock } = parts;
+    const { ledger, clock, merges } = parts;
     const { rows, stats } = this;
-    this.idle = new IdleKeys({ ledger, rows, locks: this.#locks, uses: connector, stats, clock });
-    this.tombstones = new Tombstones({
-      cache: parts.cache,
-      ledger,
-      rows,
-      locks: this.#locks,
-      stats,
-      clock,
-      policy: parts.policy.conflict,
-      merges: parts.merges,
-    });
+    const policy = parts.policy.conflict;
+    const shared = { ledger, rows, locks: this.#locks, stats, clock, policy, merges };
+    this.idle = new IdleKeys({ ...shared, uses: connector });
+    this.tombstones = new Tombstones({ ...shared, cache: parts.cache });
     this.#repairs = new GapRepair({
       ...this.#parts,
       rows,
@@ -127,7 +120,8 @@ export class CacheAgent implements CacheHands {
     });
     const settle = (key: Key): Promise<ApplyOutcome> => this.#applier.settle(key);
     this.#review = new PolicyReview({ ...parts, rows, settle });
-    this.#offers = new Offers(this.rows, connector, this.floor, {
+    this.#offers = new Offers(rows, connector, this.floor, {
+      ledger,
       hash: (value) => this.#hash(value),
       withoutValues: this.#invalidate,
     });

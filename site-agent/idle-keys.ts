@@ -1,7 +1,9 @@
 import { IDLE_LOOK_REST_RATIO } from "../topology/limits.ts";
 import type { CacheLedger, CacheState, Clock, LastUse, Ledger } from "../topology/ports.ts";
 import type { Key } from "../topology/version/entry.ts";
-import { maxIdleOf, writtenAt } from "../topology/version/max-idle.ts";
+import type { ConflictPolicy } from "../topology/policy/conflict.ts";
+import { maxIdleShown, writtenAt } from "../topology/version/max-idle.ts";
+import type { MergeRegistry } from "../topology/version/show.ts";
 import type { CacheStats } from "./cache-stats.ts";
 import type { KeyLocks } from "./key-locks.ts";
 import type { OwnUses } from "./own-uses.ts";
@@ -27,6 +29,8 @@ export class IdleKeys {
   readonly #uses: OwnUses;
   readonly #stats: CacheStats;
   readonly #clock: Clock;
+  readonly #policy: ConflictPolicy;
+  readonly #merges: MergeRegistry;
   #next: Look | undefined;
   #last: Promise<unknown> = Promise.resolve();
   /** Monotonic ms. */
@@ -39,6 +43,8 @@ export class IdleKeys {
     readonly uses: OwnUses;
     readonly stats: CacheStats;
     readonly clock: Clock;
+    readonly policy: ConflictPolicy;
+    readonly merges: MergeRegistry;
   }) {
     this.#ledger = parts.ledger;
     this.#rows = parts.rows;
@@ -46,12 +52,15 @@ export class IdleKeys {
     this.#uses = parts.uses;
     this.#stats = parts.stats;
     this.#clock = parts.clock;
+    this.#policy = parts.policy;
+    this.#merges = parts.merges;
   }
 
   /** The max-idle of a key that waits for the peers' answers, ms; undefined: it does not wait (any more). */
   waiting(key: Key): number | undefined {
     const entry = this.#rows.get(key);
-    return entry?.presence === "absent" ? maxIdleOf(entry) : undefined;
+    if (entry?.presence !== "absent") return undefined;
+    return maxIdleShown(entry.siblings, this.#policy, this.#merges);
   }
 
   /** The keys that wait. */

@@ -1,10 +1,11 @@
-import type { CacheConnector, CacheLedger, PeerEntry } from "../topology/ports.ts";
+import type { CacheConnector, CacheLedger, Ledger, PeerEntry } from "../topology/ports.ts";
 import type { Context, Key, ValueHash } from "../topology/version/entry.ts";
 import { withValue } from "./apply/plan.ts";
 
 /** What this site sends of its keys to a peer that asked: a value only where the cache still holds what the ledger says. */
 export class Offers {
   readonly #rows: CacheLedger;
+  readonly #ledger: Ledger;
   readonly #connector: CacheConnector;
   readonly #floor: () => Context;
   readonly #hash: (value: Uint8Array) => ValueHash;
@@ -14,9 +15,14 @@ export class Offers {
     rows: CacheLedger,
     connector: CacheConnector,
     floor: () => Context,
-    options: { hash: (value: Uint8Array) => ValueHash; withoutValues: boolean },
+    options: {
+      readonly ledger: Ledger;
+      readonly hash: (value: Uint8Array) => ValueHash;
+      readonly withoutValues: boolean;
+    },
   ) {
     this.#rows = rows;
+    this.#ledger = options.ledger;
     this.#connector = connector;
     this.#floor = floor;
     this.#hash = options.hash;
@@ -24,12 +30,14 @@ export class Offers {
   }
 
   /**
-   * One entry per key that this site can speak for, in any order: not for one whose value is not settled right now.
+   * One entry per key that this site can speak for, in any order: not for one whose value is not settled right now. What it
+   * tells is on disk: a version that a crash takes back here must not live on at a peer, where it has superseded others.
    *
    * @param copyless also for keys without a copy here: their versions alone
    */
   async of(keys: readonly Key[], copyless: boolean): Promise<readonly PeerEntry[]> {
     const offers = await Promise.all(keys.map((key) => this.#one(key, copyless)));
+    await this.#ledger.sync();
     return offers.filter((offer) => offer !== undefined);
   }
 

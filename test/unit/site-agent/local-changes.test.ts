@@ -1,3 +1,4 @@
+import { ErrorCode } from "../../../topology/errors.ts";
 import { describe, expect, it } from "vitest";
 import { CacheStats } from "../../../site-agent/cache-stats.ts";
 import { LocalChanges } from "../../../site-agent/local-changes.ts";
@@ -124,9 +125,20 @@ describe("what a site offers a peer of its keys", () => {
     const made = bench();
     change(made, made.put("a"));
     const { rows, cache, machine } = made;
-    const offers = new Offers(rows, cache, () => FLOOR, { hash: hashOf, withoutValues: false });
+    const options = { ledger: machine.ledger, hash: hashOf, withoutValues: false };
+    const offers = new Offers(rows, cache, () => FLOOR, options);
     return machine.settle(offers.of(["k"], copyless));
   };
+
+  it("waits until all that it tells is on disk: what a crash takes back must not live on at a peer (I6)", async () => {
+    const { rows, cache, machine, put } = bench();
+    put("a");
+    machine.disk.isFull = true;
+    const options = { ledger: machine.ledger, hash: hashOf, withoutValues: false };
+    const offered = new Offers(rows, cache, () => FLOOR, options).of(["k"], false);
+    const code = offered.catch((error: unknown) => (error as { code?: unknown }).code);
+    expect(await machine.settle(code)).toBe(ErrorCode.LedgerBroken);
+  });
 
   it("is the version with its value while the cache holds what the ledger says", async () => {
     const [entry] = await offer(() => undefined);

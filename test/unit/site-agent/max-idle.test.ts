@@ -202,7 +202,10 @@ function idleKeys(cache: FakeCache, entries: Map<Key, Entry>) {
   const ledger = { commit: async () => undefined } as unknown as Ledger;
   const { clock, uses } = cache;
   const stats = new CacheStats();
-  return new IdleKeys({ ledger, rows, locks: new KeyLocks(), uses, stats, clock });
+  const policy = "last-writer-wins";
+  const merges = new Map();
+  const locks = new KeyLocks();
+  return new IdleKeys({ ledger, rows, locks, uses, stats, clock, policy, merges });
 }
 
 describe("what a site tells of keys that went idle at another", () => {
@@ -249,6 +252,19 @@ describe("a key that waits for the peers' answers", () => {
     expect(await keys.expire("written")).toBe(false);
     expect(entries.get("waits")).toEqual({ ...waitingEntry, presence: "tombstone" });
     expect(entries.get("written")).toEqual(entryOf());
+  });
+
+  it("waits by the max-idle of what shows, whatever loses against it (no copy would come ever more)", () => {
+    const [sibling] = waitingEntry.siblings;
+    if (sibling === undefined) throw new Error("no sibling");
+    const older = { ...sibling, author: "lon", at: sibling.at - 1, maxIdleMs: 0 };
+    const newer = { ...older, at: sibling.at + 1 };
+    const entries = new Map([
+      ["shows", { ...waitingEntry, siblings: [older, sibling] }],
+      ["loses", { ...waitingEntry, siblings: [newer, sibling] }],
+    ]);
+    const keys = idleKeys(new FakeCache(), entries);
+    expect([keys.waiting("shows"), keys.waiting("loses")]).toEqual([IDLE_MS, undefined]);
   });
 
   it("is told from one that lost its copy and has no max-idle, which is fetched without asking", async () => {
