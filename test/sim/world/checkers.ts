@@ -3,9 +3,13 @@ import { decodeRecord } from "../../../topology/mutation/batch.ts";
 import type { StoredMessage } from "../../../topology/ports.ts";
 import type { Context, Entry } from "../../../topology/version/entry.ts";
 import { EMPTY_CONTEXT } from "../../../topology/version/context.ts";
+import { shown } from "../../../topology/version/show.ts";
+import { policyOf } from "../../../topology/policy/cache-policy.ts";
 import { entryPrefix, FACT_PREFIX, type LedgerDisk } from "./sim-ledger.ts";
 import type { Oracle } from "./oracle.ts";
+import type { SimCacheProfile } from "./profile.ts";
 import { hashOf, type SimCache } from "./sim-cache.ts";
+import { mergesOf } from "./sim-config.ts";
 import type { SimSite } from "./sim-site.ts";
 
 /** A promise that a run broke. */
@@ -18,6 +22,8 @@ export interface Published {
   readonly key: string;
   readonly dot: bigint;
   readonly hash: string;
+  /** When the log stored it first, virtual ms. */
+  readonly at: number;
 }
 
 /** What is checked while a world runs: it throws {@link Violation} at the step that breaks a promise. */
@@ -44,7 +50,7 @@ export class Checkers {
   }
 
   /** A log stored a record: one dot is one mutation, and there are no more of them than changes by clients (I4, I9). */
-  stored(site: string, record: StoredMessage): void {
+  stored(site: string, record: StoredMessage, at: number): void {
     const batch = decodeRecord(record.payload);
     if (batch.kind !== "batch") return;
     const { cache } = batch.header;
@@ -55,7 +61,7 @@ export class Checkers {
       if (known !== undefined && (known.key !== key || known.hash !== hash)) {
         this.#fail(`${site} drew dot ${dot} twice: ${known.key} and ${key}`);
       }
-      this.#byDot.set(id, { site, cache, key, dot, hash });
+      if (known === undefined) this.#byDot.set(id, { site, cache, key, dot, hash, at });
       const name = `${site}\0${cache}\0${key}`;
       const dots = this.#perKey.get(name) ?? new Set();
       this.#perKey.set(name, dots.add(dot));
@@ -71,7 +77,7 @@ export class Checkers {
   /** A ledger commits: nothing that a key has seen is forgotten, and positions only rise (I6). */
   committed(site: string, changes: ReadonlyMap<string, unknown>, disk: LedgerDisk): void {
     for (const [name, value] of changes) {
-      const before = disk.rows.get(name);
+      const before = disk.get(name);
       if (before === undefined) continue;
       if (name.startsWith("entry\0")) {
         // A dropped tombstone: the floor covers what its key had seen, which the end of the run checks.
@@ -107,30 +113,62 @@ export class Checkers {
   }
 }
 
+/** What {@link finalObjection} judges. */
+export interface AtRest {
+  readonly cache: SimCacheProfile;
+  readonly sites: readonly SimSite[];
+  readonly oracle: Oracle;
+  readonly published: Iterable<Published>;
+  readonly toleranceMs: number;
+  /** When a client of a site last wrote a key, virtual ms. */
+  readonly writtenAt: (site: SimSite, key: string) => number;
+}
+
 /** What differs between the sites, or is not as it must be, once nothing moves any more; undefined: all is well (I1, I2, I3). */
-export function finalObjection(
-  cache: string,
-  sites: readonly SimSite[],
-  oracle: Oracle,
-  options: { published: Iterable<Published>; toleranceMs: number },
-): string | undefined {
+export function finalObjection(rest: AtRest): string | undefined {
+  const { cache, sites, oracle } = rest;
+  const { name, kind } = cache;
   const keys = new Set(oracle.keys());
-  for (const site of sites) for (const key of cacheOf(site, cache).keys()) keys.add(key);
+  for (const site of sites) for (const key of cacheOf(site, name).keys()) keys.add(key);
   for (const key of keys) {
-    const why = keyObjection(cache, key, sites, options.toleranceMs);
-    if (why !== undefined) return `${cache}/${key}: ${why}`;
-    const first = sites[0];
-    if (first === undefined) continue;
-    const state = cacheOf(first, cache).peek(key);
-    const objection = oracle.objection(key, state === undefined ? undefined : hashOf(state.value));
-    if (objection !== undefined) return `${cache}/${key}: ${objection}`;
+    const why = kind === "invalidate" ? staleCopy(rest, key) : keyObjection(rest, key);
+    if (why !== undefined) return `${name}/${key}: ${why}`;
+    for (const site of kind === "invalidate" ? [] : sites) {
+      const value = cacheOf(site, name).peek(key)?.value;
+      // An entry that is missing may be evicted, or have gone idle.
+      if (value === undefined && kind !== "plain") continue;
+      const objection = oracle.objection(key, value);
+      if (objection !== undefined) return `${name}/${key} at ${site.name}: ${objection}`;
+    }
   }
-  for (const { site, cache: of, key, dot } of options.published) {
-    if (of !== cache) continue;
+  for (const { site, cache: of, key, dot } of rest.published) {
+    if (of !== name || !sites.some((s) => s.name === site)) continue;
     for (const target of sites) {
-      const context = rowOf(target, cache, key)?.context ?? floorOf(target, cache);
+      const context = rowOf(target, name, key)?.context ?? floorOf(target, name);
       if ((context.get(site) ?? 0n) < dot) {
-        return `${cache}/${key}: ${target.name} never joined ${site} ${dot} (I1)`;
+        return `${name}/${key}: ${target.name} never joined ${site} ${dot} (I1)`;
+      }
+    }
+  }
+  return undefined;
+}
+
+/** Under `invalidate`: a copy that is older than what another site published since, or that no client of its site wrote. */
+function staleCopy(
+  { cache, sites, published, writtenAt }: AtRest,
+  key: string,
+): string | undefined {
+  for (const site of sites) {
+    const copy = cacheOf(site, cache.name).peek(key);
+    if (copy === undefined) continue;
+    if (!copy.value.toString().startsWith(`${site.name} `) && copy.value.toString() !== "same") {
+      return `${site.name} holds ${copy.value.toString()}, which came from elsewhere`;
+    }
+    const written = writtenAt(site, key);
+    for (const newer of published) {
+      if (newer.cache !== cache.name || newer.key !== key || newer.site === site.name) continue;
+      if (newer.at > written) {
+        return `${site.name} holds ${copy.value.toString()}, older than what ${newer.site} published since`;
       }
     }
   }
@@ -138,10 +176,10 @@ export function finalObjection(
 }
 
 export const rowOf = (site: SimSite, cache: string, key: string): Entry | undefined =>
-  site.disk.rows.get(entryPrefix(cache) + key) as Entry | undefined;
+  site.disk.get(entryPrefix(cache) + key) as Entry | undefined;
 
 function floorOf(site: SimSite, cache: string): Context {
-  const floor = site.disk.rows.get(`${FACT_PREFIX}floor/${cache}`) as Context | undefined;
+  const floor = site.disk.get(`${FACT_PREFIX}floor/${cache}`) as Context | undefined;
   return floor ?? EMPTY_CONTEXT;
 }
 
@@ -151,16 +189,11 @@ export function cacheOf(site: SimSite, cache: string): SimCache {
   return found;
 }
 
-function keyObjection(
-  cache: string,
-  key: string,
-  sites: readonly SimSite[],
-  toleranceMs: number,
-): string | undefined {
+function keyObjection({ cache, sites, toleranceMs }: AtRest, key: string): string | undefined {
   const shows = sites.map((site) => {
-    const state = cacheOf(site, cache).peek(key);
-    const row = rowOf(site, cache, key);
-    const leftMs = state === undefined ? 0 : cacheOf(site, cache).leftMs(state);
+    const state = cacheOf(site, cache.name).peek(key);
+    const row = rowOf(site, cache.name, key);
+    const leftMs = state === undefined ? 0 : cacheOf(site, cache.name).leftMs(state);
     const siblings = row?.siblings.map((s) => `${s.author} ${s.dot} ${s.hash}`).join("; ");
     return { site, state, row, leftMs, siblings };
   });
@@ -173,22 +206,45 @@ function keyObjection(
     const isDropped = first.siblings === undefined || other.siblings === undefined;
     if (!isDropped && first.siblings !== other.siblings)
       return `${text(first)}, ${text(other)}: siblings differ`;
+    const policy = showsOtherwise(cache.name, other.site, other.row);
+    if (policy !== undefined) return `${text(other)}: ${policy}`;
+    const { state } = other;
+    if (state !== undefined && other.row?.held?.hash !== hashOf(state.value))
+      return `${text(other)}: the ledger says otherwise`;
     // What goes missing within 2.5 s of its expiry counts as expired, and may live on elsewhere for so long.
     const isNear = (s: typeof first): boolean => s.leftMs < toleranceMs + 2_500;
-    if ((first.state === undefined) !== (other.state === undefined)) {
+    if ((first.state === undefined) !== (state === undefined)) {
+      if (cache.kind !== "plain") continue;
       // About to expire at both, a little earlier at one of them.
       const present = first.state === undefined ? other : first;
       if (isNear(present)) continue;
       return `${text(first)}, ${text(other)}`;
     }
-    if (first.state === undefined || other.state === undefined) continue;
-    if (!first.state.value.equals(other.state.value)) return `${text(first)}, ${text(other)}`;
+    if (first.state === undefined || state === undefined) continue;
+    if (!first.state.value.equals(state.value)) return `${text(first)}, ${text(other)}`;
     if (first.leftMs !== other.leftMs && Math.abs(first.leftMs - other.leftMs) > toleranceMs) {
       return `${text(first)} for ${first.leftMs} ms, ${text(other)} for ${other.leftMs} ms (I2)`;
     }
-    const held = other.row?.held;
-    if (held?.hash !== hashOf(other.state.value))
-      return `${text(other)}: the ledger says otherwise`;
   }
   return undefined;
+}
+
+/** What a row says that its cache holds is what its versions show under the site's policy: a pure function of them. */
+function showsOtherwise(
+  cache: string,
+  { config }: SimSite,
+  row: Entry | undefined,
+): string | undefined {
+  if (row === undefined || row.presence === "absent") return undefined;
+  const { conflict } = policyOf(config, cache);
+  const shows =
+    typeof conflict === "object" && "merge" in conflict && row.siblings.length > 1
+      ? undefined
+      : shown(row.siblings, conflict, mergesOf(config).registry);
+  if (shows === undefined || shows.kind === "merged") return undefined;
+  if (shows.kind === "remove") return row.held === undefined ? undefined : "a remove shows";
+  if (row.presence === "live") {
+    return row.held?.hash === shows.hash ? undefined : `${shows.author} ${shows.dot} shows`;
+  }
+  return shows.expiresAt + shows.maxIdleMs > 0 ? undefined : `${shows.author} ${shows.dot} shows`;
 }

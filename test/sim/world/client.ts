@@ -1,88 +1,102 @@
-import type { Profile } from "./profile.ts";
-import { NEVER, OFF } from "./profile.ts";
-import { hashOf, type SimCache, type SimWorldParts } from "./sim-cache.ts";
+import type { Step } from "./plan.ts";
+import type { Profile, SimCacheProfile } from "./profile.ts";
+import { NEVER, OFF } from "./sim-config.ts";
+import type { SimCache, SimWorldParts } from "./sim-cache.ts";
 import type { SimCacheServer } from "./sim-cache-server.ts";
-import type { SimRandom } from "./sim-random.ts";
 
-/** An application at one site: it writes to the site's caches and knows nothing of Isthmus. */
+/** An application at one site: it uses the site's caches and knows nothing of Isthmus. */
 export class Client {
   readonly #site: string;
   readonly #server: SimCacheServer;
   readonly #parts: SimWorldParts;
   readonly #profile: Profile;
-  readonly #random: SimRandom;
-  #writes = 0;
-  #isOn = true;
 
   constructor(site: string, server: SimCacheServer, parts: SimWorldParts, profile: Profile) {
     this.#site = site;
     this.#server = server;
     this.#parts = parts;
     this.#profile = profile;
-    this.#random = parts.random.fork();
-    this.#next();
   }
 
-  stop(): void {
-    this.#isOn = false;
-  }
-
-  /** One certain write or remove of a key, in a world where nothing else happens any more. */
-  probe(cacheName: string, key: string): string | undefined {
+  /** One certain write or remove of a key, in a world where nothing else happens; the bytes that it leaves. */
+  probe(cacheName: string, key: string, id: string, isRemove: boolean): Buffer | undefined {
     const cache = this.#cache(cacheName);
-    if (this.#random.chance(0.4)) {
+    if (isRemove) {
       if (cache.peek(key) !== undefined) this.#remove(cache, key);
-      return cache.peek(key) === undefined ? undefined : "removed";
+      return undefined;
     }
-    const value = this.#value(cacheName, key);
-    this.#put(cache, key, value, 0);
-    return hashOf(value);
+    const value = this.#value(cacheName, key, id);
+    this.#put(cache, key, value, { lifespanMs: 0, maxIdleMs: 0 }, 1);
+    return value;
   }
 
-  #next(): void {
-    const random = this.#random;
-    this.#parts.time.after(random.between(0, 2 * this.#profile.paceMs), () => {
-      if (!this.#isOn) return;
-      if (this.#server.isUp) this.#act();
-      this.#next();
-    });
-  }
-
-  #act(): void {
+  /** One operation, as the step draws it. */
+  act({ id, draws }: Step): void {
+    if (!this.#server.isUp) return;
     const { caches, keys } = this.#profile;
-    const random = this.#random;
-    if (random.chance(0.05)) {
-      const name = random.pick([NEVER, OFF]);
-      this.#cache(name).put("mine", this.#value(name, "mine"), 0, "client");
+    const [where = 0, which = 0, what = 0, x = 0, y = 0, z = 0] = draws;
+    if (where < 0.05) {
+      const name = which < 0.5 ? NEVER : OFF;
+      const value = this.#value(name, "mine", id);
+      this.#cache(name).put("mine", value, { lifespanMs: 0, maxIdleMs: 0 }, "client");
       return;
     }
-    const { name } = random.pick(caches);
-    const cache = this.#cache(name);
-    const key = `k${random.below(keys)}`;
-    const value = this.#value(name, key);
-    const present = cache.access(key);
-    const draw = random.next();
-    if (draw < 0.5) this.#put(cache, key, value, this.#lifespan());
-    else if (draw < 0.72) this.#remove(cache, key);
-    else if (draw < 0.8 && present === undefined) this.#put(cache, key, value, this.#lifespan());
-    else if (draw < 0.88 && present !== undefined) this.#put(cache, key, value, this.#lifespan());
-    else if (draw < 0.92 && present !== undefined && this.#profile.sameBytes) {
-      this.#put(cache, key, present.value, this.#lifespan());
-    } else if (draw < 0.95) {
-      const token = cache.newToken();
-      for (let i = 0; i < keys; i++) {
-        this.#put(cache, `k${i}`, this.#value(name, `k${i}`), 0, token);
-      }
-    } else if (draw < 0.96) for (const each of cache.keys()) this.#remove(cache, each);
-    else if (this.#profile.sameBytes) this.#put(cache, key, Buffer.from("same"), this.#lifespan());
+    const used = caches[Math.floor(((where - 0.05) / 0.95) * caches.length)] as SimCacheProfile;
+    const cache = this.#cache(used.name);
+    const key = `k${Math.floor(which * keys)}`;
+    if (used.kind === "idle" && y < 0.3) {
+      cache.use(key);
+      return;
+    }
+    this.#change(cache, key, what, { value: this.#value(used.name, key, id), x, z, used });
   }
 
-  #put(cache: SimCache, key: string, value: Buffer, lifespanMs: number, token?: bigint): void {
+  #change(
+    cache: SimCache,
+    key: string,
+    what: number,
+    { value, x, z, used }: { value: Buffer; x: number; z: number; used: SimCacheProfile },
+  ): void {
+    const present = cache.access(key);
+    const { sameBytes, keys } = this.#profile;
+    const expiry = this.#expiry(used, x);
+    // Re-putting what a merge made would be a write of its own that looks like the merge.
+    const mayRepeat = sameBytes && !used.conflict.includes("merge");
+    if (what < 0.5) this.#put(cache, key, value, expiry, z);
+    else if (what < 0.72) this.#remove(cache, key);
+    else if (what < 0.8 && present === undefined) this.#put(cache, key, value, expiry, z);
+    else if (what < 0.88 && present !== undefined) this.#put(cache, key, value, expiry, z);
+    else if (what < 0.92 && present !== undefined && mayRepeat) {
+      const isOther = (present.lifespanMs === 0) !== (expiry.lifespanMs === 0);
+      if (isOther) this.#parts.counts.add("rare: equal bytes put with another lifespan");
+      this.#put(cache, key, present.value, expiry, z);
+    } else if (what < 0.95) {
+      const token = cache.newToken();
+      for (let i = 0; i < keys; i++) {
+        const each = this.#value(used.name, `k${i}`, `${value.toString().split(" ").at(-1)}`);
+        this.#put(cache, `k${i}`, each, { lifespanMs: 0, maxIdleMs: 0 }, 1, token);
+      }
+    } else if (what < 0.965) {
+      this.#parts.counts.add("rare: clear");
+      for (const each of cache.keys()) this.#remove(cache, each);
+    } else if (mayRepeat) this.#put(cache, key, Buffer.from("same"), expiry, z);
+  }
+
+  #put(
+    cache: SimCache,
+    key: string,
+    value: Buffer,
+    expiry: { lifespanMs: number; maxIdleMs: number },
+    draw: number,
+    token = cache.newToken(),
+  ): void {
     const { trace, counts } = this.#parts;
-    const isZero = this.#random.chance(cache.faults.tokenZero);
+    const isZero = draw < cache.faults.tokenZero;
     if (isZero) counts.add("fault: write without a token");
-    trace(`${this.#site}: client puts ${cache.name}/${key} = ${value.toString()} ${lifespanMs}`);
-    cache.put(key, value, lifespanMs, "client", isZero ? 0n : (token ?? cache.newToken()));
+    const { lifespanMs, maxIdleMs } = expiry;
+    const ends = `${lifespanMs} ${maxIdleMs}`;
+    trace(`${this.#site}: client puts ${cache.name}/${key} = ${value.toString()} ${ends}`);
+    cache.put(key, value, expiry, "client", isZero ? 0n : token);
   }
 
   #remove(cache: SimCache, key: string): void {
@@ -90,14 +104,17 @@ export class Client {
     cache.remove(key, "client");
   }
 
-  #lifespan(): number {
-    if (!this.#profile.expiry || this.#random.chance(0.5)) return 0;
-    return Math.floor(this.#random.between(300, 15_000));
+  #expiry(used: SimCacheProfile, draw: number): { lifespanMs: number; maxIdleMs: number } {
+    const ends = Math.floor(300 + draw * 14_000);
+    if (used.kind === "idle") {
+      return { lifespanMs: 0, maxIdleMs: draw < 0.6 ? 1_000 + Math.floor(draw * 4_000) : 0 };
+    }
+    const hasEnd = this.#profile.expiry && draw < 0.5;
+    return { lifespanMs: hasEnd ? ends : 0, maxIdleMs: 0 };
   }
 
-  #value(cache: string, key: string): Buffer {
-    this.#writes += 1;
-    return Buffer.from(`${this.#site} ${cache} ${key} ${this.#writes}`);
+  #value(cache: string, key: string, id: number | string): Buffer {
+    return Buffer.from(`${this.#site} ${cache} ${key} ${id}`);
   }
 
   #cache(name: string): SimCache {

@@ -1,21 +1,21 @@
 import type { Entry, Key } from "../../../topology/version/entry.ts";
+import { linesOf } from "./sim-config.ts";
 import { type Change, hashOf } from "./sim-cache.ts";
 
 interface Write {
   readonly id: number;
   readonly site: string;
   /** undefined: a remove. */
-  readonly hash: string | undefined;
-  readonly at: number;
+  readonly text: string | undefined;
   /** Whoever wrote later saw this one, and Isthmus had it in its ledger then: it must never show again. */
-  supersededBy: { readonly site: string; readonly at: number } | undefined;
+  supersededBy: Write | undefined;
 }
 
 interface KeyHistory {
   readonly writes: Write[];
-  /** Site to the write that its cache shows, as far as it is known. */
-  readonly shows: Map<string, Write | undefined>;
-  /** It may have gone by itself: it had a lifespan, or a cache lost it. */
+  /** Site to the writes that its cache shows, as far as they are known: more than one only of a merge. */
+  readonly shows: Map<string, readonly Write[]>;
+  /** It may have gone by itself: it had an end, or a cache lost it. */
   mayBeGone: boolean;
 }
 
@@ -29,19 +29,20 @@ export class Oracle {
   readonly #changes = new Map<string, number>();
   #ids = 0;
 
-  /** A change at a site's cache; `row` is what that site's ledger had committed of the key at that moment. */
-  changed(site: string, change: Change, row: Entry | undefined, now: number): void {
+  /**
+   * A change at a site's cache.
+   *
+   * @param row what that site's ledger had committed of the key at that moment
+   * @param isProof whether nothing can make this change look like something else before it is captured
+   */
+  changed(site: string, change: Change, row: Entry | undefined, isProof: boolean): void {
     const { key, before, after, by } = change;
     const history = this.#history(key);
-    const shown = history.shows.get(site);
+    const shown = history.shows.get(site) ?? [];
     if (by === "expiry") history.mayBeGone = true;
-    if (after !== undefined && after.lifespanMs > 0) history.mayBeGone = true;
+    if (after !== undefined && after.lifespanMs + after.maxIdleMs > 0) history.mayBeGone = true;
     if (by !== "client") {
-      if (by === "isthmus") {
-        const hash = after === undefined ? undefined : hashOf(after.value);
-        const found = hash === undefined ? [] : history.writes.filter((w) => w.hash === hash);
-        history.shows.set(site, found.length === 1 ? found[0] : undefined);
-      }
+      if (by === "isthmus") history.shows.set(site, this.#shownBy(history, after?.value));
       return;
     }
     const count = this.#changes.get(`${site}\0${key}`) ?? 0;
@@ -51,25 +52,34 @@ export class Oracle {
       before === undefined
         ? row?.presence === "tombstone"
         : row?.presence === "live" && row.held?.hash === hashOf(before.value);
-    if (isKnown && shown !== undefined) shown.supersededBy ??= { site, at: now };
     this.#ids += 1;
-    const hash = after === undefined ? undefined : hashOf(after.value);
-    const write: Write = { id: this.#ids, site, hash, at: now, supersededBy: undefined };
+    const text = after?.value.toString();
+    const write: Write = { id: this.#ids, site, text, supersededBy: undefined };
+    if (isKnown && isProof) for (const each of shown) each.supersededBy ??= write;
     history.writes.push(write);
-    history.shows.set(site, write);
+    history.shows.set(site, [write]);
   }
 
-  /** A site's cache or ledger lost what it had not handed on: what was written there lately proves nothing. */
-  lost(site: string, since: number, isCache: boolean): void {
+  /** The cache of a site lost all that it held. */
+  cacheLost(site: string): void {
     for (const history of this.#keys.values()) {
-      if (isCache) {
-        history.shows.delete(site);
-        history.mayBeGone = true;
-      }
-      for (const write of history.writes) {
-        const by = write.supersededBy;
-        if (by !== undefined && by.site === site && by.at >= since) write.supersededBy = undefined;
-      }
+      history.shows.delete(site);
+      history.mayBeGone = true;
+    }
+  }
+
+  /** What clients of a site did to a key lately may never be captured as what it was: it proves nothing. */
+  unsure(site: string, key: Key): void {
+    for (const write of this.#keys.get(key)?.writes ?? []) {
+      if (write.supersededBy?.site === site) write.supersededBy = undefined;
+    }
+  }
+
+  /** Isthmus may take what each key of a site holds for a change once more: its ledger was lost. */
+  mayBeRepublished(site: string): void {
+    for (const key of this.#keys.keys()) {
+      const id = `${site}\0${key}`;
+      this.#changes.set(id, (this.#changes.get(id) ?? 0) + 1);
     }
   }
 
@@ -78,24 +88,45 @@ export class Oracle {
     return this.#changes.get(`${site}\0${key}`) ?? 0;
   }
 
-  /** Why the key must not show this, undefined if it may. `hash` undefined: it is missing. */
-  objection(key: Key, hash: string | undefined): string | undefined {
+  /** Whether a key may have gone at a site by what came from elsewhere, or by itself. */
+  mayGoFromElsewhere(site: string, key: Key): boolean {
     const history = this.#keys.get(key);
-    if (history === undefined) return hash === undefined ? undefined : "nobody wrote it";
+    if (history === undefined) return false;
+    return history.mayBeGone || history.writes.some((w) => w.site !== site && w.text === undefined);
+  }
+
+  /** Why the key must not show this, undefined if it may. `value` undefined: it is missing. */
+  objection(key: Key, value: Buffer | undefined): string | undefined {
+    const history = this.#keys.get(key);
+    if (history === undefined) return value === undefined ? undefined : "nobody wrote it";
     const { writes, mayBeGone } = history;
-    const same = writes.filter((w) => w.hash === hash);
-    if (hash === undefined) {
+    if (value === undefined) {
       if (mayBeGone || writes.length === 0) return undefined;
-      if (same.some((w) => w.supersededBy === undefined)) return undefined;
+      const isOpen = writes.some((w) => w.text === undefined && w.supersededBy === undefined);
+      if (isOpen) return undefined;
       return "it is gone, but every remove of it was followed by a put that knew of it (I1)";
     }
-    if (same.length === 0) return "nobody wrote this value (I8)";
-    if (same.some((w) => w.supersededBy === undefined)) return undefined;
-    return `it shows write ${same.map((w) => w.id).join()}, which a later one replaced (I3)`;
+    for (const line of linesOf(value)) {
+      const same = writes.filter((w) => w.text === line);
+      if (same.length === 0) return "nobody wrote this value (I8)";
+      if (same.some((w) => w.supersededBy === undefined)) continue;
+      return `it shows write ${same.map((w) => w.id).join()}, which a later one replaced (I3)`;
+    }
+    return undefined;
   }
 
   keys(): Key[] {
     return [...this.#keys.keys()];
+  }
+
+  #shownBy(history: KeyHistory, value: Buffer | undefined): readonly Write[] {
+    if (value === undefined) return [];
+    const shown: Write[] = [];
+    for (const line of linesOf(value)) {
+      const found = history.writes.filter((w) => w.text === line);
+      if (found.length === 1) shown.push(...found);
+    }
+    return shown;
   }
 
   #history(key: Key): KeyHistory {

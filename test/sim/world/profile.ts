@@ -1,46 +1,87 @@
-import { parseConfig } from "../../../topology/config/parse-config.ts";
-import type { Config } from "../../../topology/config/config.ts";
 import { SimRandom } from "./sim-random.ts";
 
-/** The kinds of fault that a world may have; each is switched on by the seed, one by one. */
-export const FAULTS = [
+/** Faults that any operation may meet, with a probability, for as long as a world's faults last. */
+export const RATES = [
   "cacheTimeout",
   "cacheError",
   "laggingRead",
   "doubledEvent",
   "tokenZero",
-  "listenerLoss",
-  "cacheRestart",
   "publishTimeout",
   "natsUnreachable",
+  "clockSkew",
+] as const;
+
+/** Faults that happen at a moment that the plan draws. */
+export const ACTS = [
+  "listenerLoss",
+  "cacheRestart",
+  "nodeRestart",
+  "evict",
   "linkCut",
   "lossyBus",
   "mirrorDeleted",
   "kill",
   "powerCut",
+  "diskFull",
+  "ledgerLost",
+  "takeover",
   "gracefulStop",
   "pause",
-  "clockSkew",
   "clockJump",
+  "forgedRecord",
 ] as const;
 
-export type Fault = (typeof FAULTS)[number];
+/** Faults that no seed draws, each with the reason; those of {@link ACTS} among them can be asked for by name. */
+export const SWITCHED_OFF: Readonly<Record<string, string>> = {
+  ledgerLost: "a superseded value that the cache still holds is taken for a change; no resync yet",
+  takeover: "the process that takes over has a ledger of its own, which counts as lost: see there",
+  logTrimmed: "what was trimmed comes back only by a resync between the sites",
+  logTruncated: "what was cut off comes back only by a resync between the sites",
+  logDeleted: "what only the log had comes back only by a resync between the sites",
+  policySwitch: "entries with concurrent versions are not evaluated again yet",
+  modeSwitch: "what was passed over while a cache was off comes back only by a resync",
+};
+
+export type Rate = (typeof RATES)[number];
+export type Act = (typeof ACTS)[number];
+export type Fault = Rate | Act;
+
+export const FAULTS: readonly Fault[] = [...RATES, ...ACTS];
+
+/** How the application uses a cache, or what its policy says beside the conflict policy. */
+export type CacheKind = "plain" | "invalidate" | "evicts" | "idle";
+
+/** A handled cache. */
+export interface SimCacheProfile {
+  readonly name: string;
+  /** The conflict policy as the file writes it. */
+  readonly conflict: string;
+  readonly kind: CacheKind;
+}
 
 /** What a seed decides of a world before it starts. */
 export interface Profile {
   readonly seed: number;
   readonly sites: readonly string[];
-  /** Handled caches with their conflict policy as the file writes it. */
-  readonly caches: ReadonlyArray<{ readonly name: string; readonly conflict: string }>;
+  readonly caches: readonly SimCacheProfile[];
   readonly faults: ReadonlySet<Fault>;
   readonly keys: number;
   /** Mean pause between two operations of one site's client, ms. */
   readonly paceMs: number;
   /** How long clients write and faults happen, ms. */
   readonly durationMs: number;
+  /** Idle time in the middle of that, ms: tombstones are dropped in it. */
+  readonly restMs: number;
   readonly expiry: boolean;
   /** Clients now and then write the same bytes again. */
   readonly sameBytes: boolean;
+  /** Servers of each site's cache cluster. */
+  readonly nodes: number;
+  /** Processes act under a lease of a few seconds, so a restart waits for the end of the last one's. */
+  readonly hasLease: boolean;
+  /** What the operator changes, once the faults are over, before the last writes. */
+  readonly change: "none" | "policy" | "site added" | "site removed";
 }
 
 const CONFLICTS = [
@@ -49,54 +90,49 @@ const CONFLICTS = [
   "first-writer-wins",
   "prefer-put",
   "prefer-remove",
-  "{ prefer-site: [lon, nyc, fra] }",
+  "{ prefer-site: [SITES] }",
+  "{ merge: ./union.mjs }",
 ];
 
+/** `only`: exactly these faults, whatever the seed draws. */
 export function drawProfile(seed: number, only?: ReadonlySet<Fault>): Profile {
   const random = new SimRandom(seed);
   const sites = random.chance(0.6) ? ["nyc", "lon"] : ["nyc", "lon", "fra"];
-  const caches = [{ name: "carts", conflict: "last-writer-wins" }];
-  if (random.chance(0.4)) caches.push({ name: "plans", conflict: random.pick(CONFLICTS) });
-  const likely = random.pick([0.15, 0.3, 0.5]);
+  const caches: SimCacheProfile[] = [
+    { name: "carts", conflict: "last-writer-wins", kind: "plain" },
+  ];
+  if (random.chance(0.5)) {
+    const kind = random.pick<CacheKind>([
+      "plain",
+      "plain",
+      "plain",
+      "invalidate",
+      "evicts",
+      "idle",
+    ]);
+    const policy = random.pick(CONFLICTS);
+    const conflict = kind === "plain" ? policy : "last-writer-wins";
+    caches.push({ name: "plans", conflict, kind });
+  }
+  const likely = random.pick([0.1, 0.25, 0.4]);
   const drawn = FAULTS.filter(() => random.chance(likely));
-  const faults = new Set(drawn.filter((fault) => only === undefined || only.has(fault)));
+  const faults = new Set(drawn.filter((fault) => !(fault in SWITCHED_OFF)));
+  const paceMs = random.pick([4, 20, 80, 250]);
+  const changes = ["none", "none", "none", "none", "policy", "site added", "site removed"] as const;
+  const change = random.pick(changes);
   return {
     seed,
     sites,
     caches,
-    faults: only === undefined ? faults : only,
+    faults: only ?? faults,
     keys: 1 + random.below(5),
-    paceMs: random.pick([5, 20, 100, 400]),
-    durationMs: random.between(1_000, 7_000),
+    paceMs,
+    durationMs: Math.min(5_000, Math.max(500, paceMs * random.pick([20, 50, 120]))),
+    restMs: random.chance(0.06) ? 130_000 : 0,
     expiry: random.chance(0.3),
     sameBytes: random.chance(0.3),
+    nodes: random.pick([1, 1, 2, 3]),
+    change: change === "policy" && "policySwitch" in SWITCHED_OFF ? "none" : change,
+    hasLease: random.chance(0.15),
   };
-}
-
-/** Cache that must stay at its site, and cache that nobody handles. */
-export const NEVER = "private";
-export const OFF = "scratch";
-
-export function configOf(profile: Profile): Config {
-  const sites = profile.sites.map(
-    (name, i) =>
-      `  ${name}:\n    cache: { kind: embedded }\n    data: ./data/${name}\n    nats:\n      servers: ["nats://127.0.0.1:${4222 + i}"]\n      leaf: { listen: "127.0.0.1:${7422 + i}" }\n`,
-  );
-  const rules = profile.caches.map(
-    ({ name, conflict }) =>
-      `  - match: ${name}\n    mode: async\n    conflict: ${conflict.replace("prefer-site: [lon, nyc, fra]", `prefer-site: [${profile.sites.join(", ")}]`)}\n`,
-  );
-  const text = [
-    "apiVersion: isthmus/v1\nname: sim\nsites:\n",
-    ...sites,
-    "policies:\n",
-    ...rules,
-    `  - match: ${NEVER}\n    mode: never\n`,
-    `  - match: ${OFF}\n    mode: off\n`,
-  ].join("");
-  const { config, diagnostics } = parseConfig(text, { file: "sim.yaml" });
-  if (config === undefined) {
-    throw new Error(diagnostics.map((d) => JSON.stringify(d)).join("\n") + text);
-  }
-  return config;
 }

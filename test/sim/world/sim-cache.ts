@@ -15,6 +15,10 @@ export interface Stored {
   readonly createdAt: number;
   /** 0: never. */
   readonly lifespanMs: number;
+  /** 0: never. */
+  readonly maxIdleMs: number;
+  /** When it was read or written last; an iteration is no use. */
+  lastUsedAt: number;
 }
 
 /** Who changed a key. */
@@ -74,7 +78,6 @@ export class SimCache {
   readonly #behind = new Map<Key, { state: Stored | undefined; until: number }>();
   readonly #listeners = new Set<Listening>();
   readonly #onChange: (change: Change) => void;
-  run = "";
   isUp = true;
 
   constructor(
@@ -83,11 +86,10 @@ export class SimCache {
     options: { faults: CacheFaults; wall: WallClock; onChange: (change: Change) => void },
   ) {
     this.name = name;
-    this.parts = parts;
+    this.parts = { ...parts, random: parts.random.fork() };
     this.faults = options.faults;
     this.wall = options.wall;
     this.#onChange = options.onChange;
-    this.#newRun();
     this.#reap();
   }
 
@@ -100,6 +102,14 @@ export class SimCache {
   /** The keys that are here now, expired ones left out. */
   keys(): Key[] {
     return [...this.#entries.keys()].filter((key) => this.peek(key) !== undefined);
+  }
+
+  /** A read by a client. */
+  use(key: Key): void {
+    const entry = this.access(key);
+    if (entry === undefined) return;
+    if (entry.maxIdleMs > 0) this.parts.counts.add("rare: entry with a max-idle used by a client");
+    entry.lastUsedAt = this.wall.now();
   }
 
   /** How long an entry has left, ms; Infinity for one that never expires. */
@@ -115,6 +125,7 @@ export class SimCache {
   access(key: Key): Stored | undefined {
     const entry = this.#entries.get(key);
     if (entry === undefined || !this.#isOver(entry)) return entry;
+    if (entry.maxIdleMs > 0) this.parts.counts.add("rare: entry went idle");
     this.#entries.delete(key);
     this.#changed({ key, before: entry, after: undefined, by: "expiry" });
     return undefined;
@@ -123,6 +134,7 @@ export class SimCache {
   /** A read by whichever replica answers. */
   readSome(key: Key): Stored | undefined {
     const state = this.access(key);
+    if (state !== undefined) state.lastUsedAt = this.wall.now();
     const behind = this.#behind.get(key);
     const { random, time, counts } = this.parts;
     if (behind === undefined || behind.until <= time.now) return state;
@@ -133,9 +145,17 @@ export class SimCache {
   }
 
   /** Puts an entry; resolves the time at which every replica has it. */
-  put(key: Key, value: Buffer, lifespanMs: number, by: By, token = this.newToken()): number {
+  put(
+    key: Key,
+    value: Buffer,
+    expiry: { readonly lifespanMs: number; readonly maxIdleMs: number },
+    by: By,
+    token = this.newToken(),
+  ): number {
     const before = this.access(key);
-    const entry = { value, token, createdAt: this.wall.now(), lifespanMs };
+    const { lifespanMs, maxIdleMs } = expiry;
+    const now = this.wall.now();
+    const entry = { value, token, createdAt: now, lifespanMs, maxIdleMs, lastUsedAt: now };
     this.#entries.set(key, entry);
     return this.#changed({ key, before, after: entry, by });
   }
@@ -147,20 +167,20 @@ export class SimCache {
     return this.#changed({ key, before, after: undefined, by });
   }
 
-  /** Takes an entry away without an event. */
-  evict(key: Key): void {
-    this.#entries.delete(key);
+  /** Takes an entry away without an event; true if there was one. */
+  evict(key: Key): boolean {
+    return this.#entries.delete(key);
   }
 
-  stateOf({ value, token, createdAt, lifespanMs }: Stored): CacheState {
+  stateOf({ value, token, createdAt, lifespanMs, maxIdleMs, lastUsedAt }: Stored): CacheState {
     const seconds = Math.max(1, Math.floor(lifespanMs / 1000));
     return {
       value,
       token,
       createdAt: lifespanMs === 0 ? 0 : createdAt,
       expiresAt: lifespanMs === 0 ? 0 : createdAt + seconds * 1000,
-      maxIdleMs: 0,
-      lastUsedAt: 0,
+      maxIdleMs,
+      lastUsedAt: maxIdleMs === 0 ? 0 : lastUsedAt,
     };
   }
 
@@ -192,16 +212,13 @@ export class SimCache {
     if (this.isUp) return;
     this.#entries.clear();
     this.#behind.clear();
-    this.#newRun();
     this.isUp = true;
   }
 
-  #newRun(): void {
-    this.run = `boot ${this.parts.random.bytes(4).toString("hex")}`;
-  }
-
-  #isOver(entry: Stored): boolean {
-    return entry.lifespanMs > 0 && this.wall.now() >= entry.createdAt + entry.lifespanMs;
+  #isOver({ lifespanMs, createdAt, maxIdleMs, lastUsedAt }: Stored): boolean {
+    const now = this.wall.now();
+    if (lifespanMs > 0 && now >= createdAt + lifespanMs) return true;
+    return maxIdleMs > 0 && now >= lastUsedAt + maxIdleMs;
   }
 
   /** Expires now and then what nobody asks for. */

@@ -21,20 +21,24 @@ interface Done<T> {
 /** {@link CacheConnector} of one process to one simulated cache. */
 export class ConnectedCache implements CacheConnector {
   readonly #cache: SimCache | undefined;
+  readonly #servers: { readonly runs: ReadonlyMap<string, string> };
   readonly #name: string;
   readonly #process: SimProcess;
 
-  constructor(cache: SimCache | undefined, name: string, process: SimProcess) {
+  constructor(
+    cache: SimCache | undefined,
+    servers: { readonly runs: ReadonlyMap<string, string> },
+    name: string,
+    process: SimProcess,
+  ) {
     this.#cache = cache;
+    this.#servers = servers;
     this.#name = name;
     this.#process = process;
   }
 
   async open(): Promise<CacheInfo> {
-    const cache = this.#found();
-    return this.#ask((done) =>
-      done({ mediaType: MEDIA_TYPE, runs: new Map([["server:1", cache.run]]) }),
-    );
+    return this.#ask((done) => done({ mediaType: MEDIA_TYPE, runs: new Map(this.#servers.runs) }));
   }
 
   async read(key: Key): Promise<CacheState | undefined> {
@@ -53,7 +57,7 @@ export class ConnectedCache implements CacheConnector {
   ): Promise<WriteOutcome> {
     const cache = this.#found();
     const bytes = Buffer.from(value);
-    const put = (): number => cache.put(key, bytes, expiry.lifespanMs, "isthmus");
+    const put = (): number => cache.put(key, bytes, expiry, "isthmus");
     return this.#ask((done) => {
       const before = cache.access(key);
       if (expected === "missing") {
@@ -97,12 +101,12 @@ export class ConnectedCache implements CacheConnector {
 
   async *scan(signal: AbortSignal): AsyncGenerator<ReadonlyArray<{ key: Key; state: CacheState }>> {
     const cache = this.#found();
-    const { run } = cache;
+    const run = this.#servers.runs;
     const keys = await this.#ask<Key[]>((done) => done(cache.keys()));
     while (keys.length > 0 && !signal.aborted) {
       const chunk = keys.splice(0, 4);
       yield await this.#ask((done) => {
-        if (cache.run !== run) throw unreachable(this.#name);
+        if (this.#servers.runs !== run) throw unreachable(this.#name);
         const found: Array<{ key: Key; state: CacheState }> = [];
         for (const key of chunk) {
           const state = cache.access(key);
@@ -127,6 +131,7 @@ export class ConnectedCache implements CacheConnector {
   ): void {
     const cache = this.#found();
     const found = cache.access(key);
+    if (found !== undefined) found.lastUsedAt = cache.wall.now();
     if (found === undefined || found.token !== expected) {
       done("lost");
       return;

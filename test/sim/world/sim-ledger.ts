@@ -1,3 +1,4 @@
+import { ErrorCode, IsthmusError } from "../../../topology/errors.ts";
 import type { CacheLedger, Ledger, OutboxRows } from "../../../topology/ports.ts";
 import type { Mutation } from "../../../topology/mutation/mutation.ts";
 import { packMutation, SiteTable } from "../../../topology/mutation/mutation-codec.ts";
@@ -17,25 +18,84 @@ type Generation = Map<string, unknown>;
 /** Called with each transaction when it is committed: the checkers' view of the ledger. */
 export type OnCommit = (changes: ReadonlyMap<string, unknown>, before: LedgerDisk) => void;
 
+/** The rows of one ledger, table by table. */
+class Rows {
+  readonly #tables = new Map<string, Map<string, unknown>>();
+
+  get(key: string): unknown {
+    return this.#tables.get(tableOf(key))?.get(key);
+  }
+
+  /** The rows of the table that `prefix` is in. */
+  table(prefix: string): ReadonlyMap<string, unknown> {
+    return this.#tables.get(tableOf(prefix)) ?? NO_ROWS;
+  }
+
+  apply(generation: Generation): void {
+    for (const [key, value] of generation) {
+      const name = tableOf(key);
+      let table = this.#tables.get(name);
+      if (table === undefined) {
+        table = new Map();
+        this.#tables.set(name, table);
+      }
+      if (value === undefined) table.delete(key);
+      else table.set(key, value);
+    }
+  }
+
+  copy(): Rows {
+    const copy = new Rows();
+    for (const [name, table] of this.#tables) copy.#tables.set(name, new Map(table));
+    return copy;
+  }
+}
+
+const NO_ROWS: ReadonlyMap<string, unknown> = new Map();
+const tableOf = (key: string): string => key.slice(0, key.lastIndexOf("\0") + 1);
+
 /**
  * What of a ledger outlives its process: the committed rows, and those of them that are on disk. A crash of the process
  * loses what was not committed, a crash of the machine also what was not synced, whole transactions from the newest on.
  */
 export class LedgerDisk {
-  readonly rows = new Map<string, unknown>();
-  readonly #synced = new Map<string, unknown>();
+  #rows = new Rows();
+  readonly #synced = new Rows();
   #unsynced: Generation[] = [];
+  /** Called before each transaction of a process, with what it changes. */
   onCommit: OnCommit = () => undefined;
+  /** Nothing can be written any more. */
+  isFull = false;
+  /** A process is writing a transaction. */
+  isWriting = false;
+
+  get(key: string): unknown {
+    return this.#rows.get(key);
+  }
+
+  /** The rows of the table that `prefix` is in, by their whole names. */
+  tableOf(prefix: string): ReadonlyMap<string, unknown> {
+    return this.#rows.table(prefix);
+  }
+
+  /** The rows whose names begin with `prefix`, without it, in the order of their names. */
+  table(prefix: string): Array<[string, unknown]> {
+    const rows: Array<[string, unknown]> = [];
+    for (const [name, value] of this.tableOf(prefix)) {
+      if (name.startsWith(prefix)) rows.push([name.slice(prefix.length), value]);
+    }
+    return rows.sort(([a], [b]) => (a < b ? -1 : 1));
+  }
 
   commit(generation: Generation): void {
     this.onCommit(generation, this);
-    apply(this.rows, generation);
+    this.#rows.apply(generation);
     this.#unsynced.push(generation);
   }
 
   /** All that is committed is on disk. */
   synced(): void {
-    for (const generation of this.#unsynced) apply(this.#synced, generation);
+    for (const generation of this.#unsynced) this.#synced.apply(generation);
     this.#unsynced = [];
   }
 
@@ -43,27 +103,8 @@ export class LedgerDisk {
   loseUnsynced(random: SimRandom): number {
     const lost = this.#unsynced.splice(random.below(this.#unsynced.length + 1));
     this.synced();
-    if (lost.length > 0) {
-      this.rows.clear();
-      for (const [key, value] of this.#synced) this.rows.set(key, value);
-    }
+    if (lost.length > 0) this.#rows = this.#synced.copy();
     return lost.length;
-  }
-
-  /** The rows of one table, in the order of their names. */
-  table(prefix: string): Array<[string, unknown]> {
-    const rows: Array<[string, unknown]> = [];
-    for (const [name, value] of this.rows) {
-      if (name.startsWith(prefix)) rows.push([name.slice(prefix.length), value]);
-    }
-    return rows.sort(([a], [b]) => (a < b ? -1 : 1));
-  }
-}
-
-function apply(rows: Map<string, unknown>, generation: Generation): void {
-  for (const [key, value] of generation) {
-    if (value === undefined) rows.delete(key);
-    else rows.set(key, value);
   }
 }
 
@@ -82,6 +123,8 @@ export class SimLedger implements Ledger {
   #committing: Generation | undefined;
   #committingDone: Promise<void> = Promise.resolve();
   #begun = false;
+  /** The disk was full once: nothing is taken any more. */
+  #isBroken = false;
 
   constructor(disk: LedgerDisk, process: SimProcess, random: SimRandom) {
     this.#disk = disk;
@@ -113,9 +156,11 @@ export class SimLedger implements Ledger {
   }
 
   async commit(): Promise<void> {
+    if (this.#isBroken) throw broken();
     if (this.#staged.size > 0) {
       await new Promise<void>((resolve) => this.#waiting.push(resolve));
     } else await this.#committingDone;
+    if (this.#isBroken) throw broken();
   }
 
   async sync(): Promise<void> {
@@ -132,7 +177,7 @@ export class SimLedger implements Ledger {
     for (const generation of [this.#staged, this.#committing]) {
       if (generation?.has(key) === true) return generation.get(key);
     }
-    return this.#disk.rows.get(key);
+    return this.#disk.get(key);
   }
 
   stage(key: string, value: unknown): void {
@@ -146,7 +191,7 @@ export class SimLedger implements Ledger {
   /** Committed rows that are not staged away, in the order of their keys; `staged`: with those that are only staged. */
   all(prefix: string, staged = true): Array<[string, unknown]> {
     const keys = new Set<string>();
-    for (const key of this.#disk.rows.keys()) if (key.startsWith(prefix)) keys.add(key);
+    for (const key of this.#disk.tableOf(prefix).keys()) if (key.startsWith(prefix)) keys.add(key);
     if (staged) {
       for (const generation of [this.#committing, this.#staged]) {
         for (const key of generation?.keys() ?? []) if (key.startsWith(prefix)) keys.add(key);
@@ -169,19 +214,26 @@ export class SimLedger implements Ledger {
     this.#committing = generation;
     // It is in the file at some moment before the process hears of it.
     const takes = this.#random.latency(1);
+    this.#disk.isWriting = true;
     this.#committingDone = new Promise<void>((resolve) => {
       this.#process.later(takes * this.#random.next(), () => {
-        this.#disk.commit(generation);
+        this.#disk.isWriting = false;
+        if (this.#disk.isFull) this.#isBroken = true;
+        else this.#disk.commit(generation);
         this.#process.later(takes, () => {
-          this.#committing = undefined;
-          if (this.#staged.size > 0 && !this.#begun) this.#begin();
+          if (!this.#isBroken) this.#committing = undefined;
+          if (!this.#isBroken && this.#staged.size > 0 && !this.#begun) this.#begin();
           resolve();
-          for (const committed of waiting) committed();
+          const gone = this.#isBroken ? this.#waiting.splice(0) : [];
+          for (const committed of [...waiting, ...gone]) committed();
         });
       });
     });
   }
 }
+
+const broken = (): IsthmusError =>
+  new IsthmusError(ErrorCode.LedgerBroken, "the disk of the ledger is full");
 
 /** {@link CacheLedger} within a {@link SimLedger}. */
 class SimCacheLedger implements CacheLedger {

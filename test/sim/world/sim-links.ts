@@ -24,11 +24,17 @@ export class Links {
   readonly #cut = new Set<string>();
   readonly #subscriptions = new Set<Subscription>();
   readonly #services = new Map<string, Service>();
+  readonly #onHeal: Array<() => void> = [];
   /** Probability that a message on a core subject is lost. */
   lossy = 0;
 
   constructor(parts: SimWorldParts) {
-    this.#parts = parts;
+    this.#parts = { ...parts, random: parts.random.fork() };
+  }
+
+  /** Calls `fn` whenever a link came back. */
+  onHeal(fn: () => void): void {
+    this.#onHeal.push(fn);
   }
 
   isUp(from: string, to: string): boolean {
@@ -41,11 +47,13 @@ export class Links {
 
   heal(from: string, to: string): void {
     this.#cut.delete(`${from}>${to}`);
+    for (const fn of this.#onHeal) fn();
   }
 
   healAll(): void {
     this.#cut.clear();
     this.lossy = 0;
+    for (const fn of this.#onHeal) fn();
   }
 
   /** The bus as one process of `site` reaches it. */

@@ -52,9 +52,35 @@ export class SimStream {
 
   /** The records of a subject in (afterSeq, upToSeq]. */
   window(subject: string, afterSeq: number, upToSeq: number): StoredMessage[] {
-    return this.records.filter(
-      (r) => r.seq > afterSeq && r.seq <= upToSeq && matches(subject, r.subject),
-    );
+    const found: StoredMessage[] = [];
+    for (let i = this.#first(afterSeq + 1); i < this.records.length; i++) {
+      const record = this.records[i] as StoredMessage;
+      if (record.seq > upToSeq) break;
+      if (matches(subject, record.subject)) found.push(record);
+    }
+    return found;
+  }
+
+  /** The newest record of a subject. */
+  last(subject: string): StoredMessage | undefined {
+    return this.records.findLast((record) => matches(subject, record.subject));
+  }
+
+  /** At most `count` records behind `afterSeq`. */
+  after(afterSeq: number, count: number): StoredMessage[] {
+    const first = this.#first(afterSeq + 1);
+    return this.records.slice(first, first + count);
+  }
+
+  /** Index of the first record at or behind `seq`. */
+  #first(seq: number): number {
+    let [low, high] = [0, this.records.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if ((this.records[middle]?.seq ?? seq) < seq) low = middle + 1;
+      else high = middle;
+    }
+    return low;
   }
 
   /** Calls `fn` once at the next record, or when the stream goes. */
@@ -89,13 +115,19 @@ export class SimLog {
   stream: SimStream | undefined;
   /** Called for each record that is stored. */
   onStored: (record: StoredMessage) => void = () => undefined;
+  readonly #watchers: Array<() => void> = [];
   readonly #ids = new Map<string, { seq: number; at: number }>();
   #made = 0;
 
   constructor(site: string, parts: SimWorldParts, faults: LogFaults) {
     this.site = site;
-    this.parts = parts;
+    this.parts = { ...parts, random: parts.random.fork() };
     this.faults = faults;
+  }
+
+  /** Calls `fn` after each record that is stored. */
+  onGrowth(fn: () => void): void {
+    this.#watchers.push(fn);
   }
 
   /** The log as one process reaches it. */
@@ -123,7 +155,7 @@ export class SimLog {
     const { stream } = this;
     if (stream === undefined) throw missing(this.site);
     if (term !== undefined) {
-      const newest = stream.window(term.subject, 0, stream.lastSeq).at(-1)?.seq ?? 0;
+      const newest = stream.last(term.subject)?.seq ?? 0;
       if (newest !== term.seq) {
         this.parts.counts.add("rare: record of a term that is over refused");
         throw new IsthmusError(ErrorCode.TermOver, `the term of ${this.site} is over`);
@@ -140,7 +172,16 @@ export class SimLog {
     this.#ids.set(msgId, { seq, at: now });
     stream.store(record);
     this.onStored(record);
+    for (const watcher of this.#watchers) watcher();
     return { seq, duplicate: false };
+  }
+
+  /** Stores a record that is of no process of Isthmus. */
+  forge(subject: string, payload: Buffer, msgId: string): void {
+    const { onStored } = this;
+    this.onStored = () => undefined;
+    this.store(subject, payload, msgId);
+    this.onStored = onStored;
   }
 }
 
@@ -224,8 +265,7 @@ class ConnectedLog implements SiteLog {
 
   last(subject: string): Promise<StoredMessage | undefined> {
     return this.#ask(() => {
-      const { stream } = this.#log;
-      return stream?.window(subject, 0, stream.lastSeq).at(-1);
+      return this.#log.stream?.last(subject);
     });
   }
 

@@ -16,14 +16,16 @@ export class SimMirror {
   #originCreated = "";
   #from = 0;
   #made = 0;
+  #isPulling = false;
 
   constructor(site: string, origin: SimLog, links: Links, faults: LogFaults) {
-    this.parts = origin.parts;
+    this.parts = { ...origin.parts, random: origin.parts.random.fork() };
     this.site = site;
     this.origin = origin;
     this.#links = links;
     this.faults = faults;
-    this.#pull();
+    origin.onGrowth(() => this.#pull());
+    links.onHeal(() => this.#pull());
   }
 
   connect(process: SimProcess): LogMirror {
@@ -46,6 +48,7 @@ export class SimMirror {
     this.stream = new SimStream(`${this.site} mirror of ${origin.site} ${this.#made}`);
     this.#originCreated = origin.stream.created;
     this.#from = afterSeq;
+    this.#pull();
   }
 
   /** Deletes the mirror, as somebody with the NATS CLI does. */
@@ -60,18 +63,19 @@ export class SimMirror {
     return this.#links.isUp(origin.site, site) && this.#links.isUp(site, origin.site);
   }
 
-  /** Copies what the origin has, a few records at a time. */
+  /** Copies what the origin has, a few records at a time, until there is nothing left to copy. */
   #pull(): void {
     const { time, random } = this.parts;
+    if (this.#isPulling) return;
+    this.#isPulling = true;
     time.after(random.latency(10), () => {
+      this.#isPulling = false;
       const log = this.origin.stream;
       const { stream } = this;
-      if (stream !== undefined && log?.created === this.#originCreated && this.isLinked) {
-        const after = Math.max(stream.lastSeq, this.#from);
-        const next = log.records.filter((r) => r.seq > after).slice(0, 1 + random.below(4));
-        for (const record of next) stream.store(record);
-      }
-      this.#pull();
+      if (stream === undefined || log?.created !== this.#originCreated || !this.isLinked) return;
+      const after = Math.max(stream.lastSeq, this.#from);
+      for (const record of log.after(after, 1 + random.below(4))) stream.store(record);
+      if (log.lastSeq > Math.max(stream.lastSeq, this.#from)) this.#pull();
     });
   }
 }

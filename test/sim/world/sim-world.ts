@@ -1,23 +1,27 @@
-import type { Entry } from "../../../topology/version/entry.ts";
 import { decodeRecord } from "../../../topology/mutation/batch.ts";
 import type { StoredMessage } from "../../../topology/ports.ts";
-import { logSubject } from "../../../topology/names.ts";
+import { isRestarted } from "../../../site-agent/tail/absences.ts";
 import { cacheOf, Checkers, finalObjection, rowOf, Violation } from "./checkers.ts";
 import { Client } from "./client.ts";
 import { Counts } from "./counts.ts";
-import { FaultSchedule } from "./fault-schedule.ts";
+import { FaultActs } from "./fault-acts.ts";
 import { Oracle } from "./oracle.ts";
-import { configOf, type Fault, NEVER, OFF, type Profile } from "./profile.ts";
+import { drawPlan, type Step } from "./plan.ts";
+import type { Profile, Rate } from "./profile.ts";
 import { type Change, hashOf, SimCache, type SimWorldParts } from "./sim-cache.ts";
 import { SimCacheServer } from "./sim-cache-server.ts";
+import { configOf, NEVER, OFF } from "./sim-config.ts";
+import { FACT_PREFIX } from "./sim-ledger.ts";
+import { SimLeaseKey } from "./sim-lease.ts";
 import { Links } from "./sim-links.ts";
 import { SimLog } from "./sim-log.ts";
 import { SimMirror } from "./sim-mirror.ts";
 import { WallClock } from "./sim-process.ts";
 import { SimRandom } from "./sim-random.ts";
-import { SimSite, type SiteGround } from "./sim-site.ts";
+import { SimSite } from "./sim-site.ts";
 import { SimTime } from "./sim-time.ts";
 import { Trace } from "./trace.ts";
+import { unrestOf } from "./unrest.ts";
 
 /** How a run ended. */
 export interface Outcome {
@@ -31,6 +35,8 @@ export interface Outcome {
 const QUIET_MS_MAX = 180_000;
 /** So long nothing may be left to do before it counts as rest. */
 const REST_MS = 1_500;
+/** Every so many steps the bounds of what is in memory are looked at. */
+const BOUNDS_EVERY = 64;
 
 /**
  * A whole world in one seed: sites with their caches, logs and links, the real code of each site's process, clients, faults,
@@ -38,32 +44,49 @@ const REST_MS = 1_500;
  */
 export class World {
   readonly #profile: Profile;
+  readonly #plan: readonly Step[];
   readonly #time: SimTime;
   readonly #random: SimRandom;
   readonly #counts = new Counts();
   readonly #trace: Trace;
   readonly #links: Links;
-  readonly #sites: SimSite[];
+  readonly #everySite: readonly SimSite[];
+  /** The sites that the file names right now. */
+  #sites: readonly SimSite[];
   readonly #oracles: ReadonlyMap<string, Oracle>;
   readonly #checkers: Checkers;
   readonly #parts: SimWorldParts;
-  readonly #wrap: SiteGround["wrap"];
+  readonly #clients: ReadonlyMap<string, Client>;
+  /** Site, cache and key to when a client wrote it last. */
+  readonly #writtenAt = new Map<string, number>();
   #failure: Error | undefined;
   #restSince: number | undefined;
 
-  constructor(profile: Profile, options: { wrap?: SiteGround["wrap"] } = {}) {
+  constructor(
+    profile: Profile,
+    plan: readonly Step[] = drawPlan(profile),
+    options: { readonly isTraced?: boolean } = {},
+  ) {
     this.#profile = profile;
-    this.#wrap = options.wrap;
+    this.#plan = plan;
     this.#random = new SimRandom(profile.seed ^ 0x5eed);
     this.#time = new SimTime(this.#random.fork());
-    this.#trace = new Trace(() => this.#time.now);
+    this.#trace = new Trace(() => this.#time.now, options.isTraced ?? false);
     const trace = (line: string): void => this.#trace.add(line);
     this.#parts = { time: this.#time, random: this.#random, counts: this.#counts, trace };
     this.#links = new Links(this.#parts);
     this.#oracles = new Map(profile.caches.map(({ name }) => [name, new Oracle()]));
     const fail = (error: Error): void => this.#failed(error);
     this.#checkers = new Checkers(this.#oracles, new Set([NEVER, OFF]), fail);
-    this.#sites = this.#build();
+    this.#everySite = this.#build();
+    const isLater = profile.change === "site added" && this.#everySite.length > 2;
+    this.#sites = isLater ? this.#everySite.slice(0, -1) : this.#everySite;
+    this.#clients = new Map(
+      this.#everySite.map(({ name, ground }) => [
+        name,
+        new Client(name, ground.caches, this.#parts, profile),
+      ]),
+    );
   }
 
   async run(): Promise<Outcome> {
@@ -86,57 +109,110 @@ export class World {
   }
 
   async #live(): Promise<void> {
-    const { durationMs } = this.#profile;
+    const { durationMs, restMs } = this.#profile;
+    this.#configure(this.#profile.caches);
     for (const site of this.#sites) site.start();
-    const clients = this.#sites.map(
-      (site) => new Client(site.name, site.ground.caches, this.#parts, this.#profile),
-    );
-    const schedule = new FaultSchedule(
-      {
-        parts: this.#parts,
-        sites: this.#sites,
-        links: this.#links,
-        onLost: (site, what) => {
-          for (const oracle of this.#oracles.values()) {
-            oracle.lost(site, this.#time.now - 20_000, what === "cache");
-          }
-        },
-      },
-      this.#profile,
-    );
-    this.#time.afterStep = () => this.#checkers.bounded(this.#sites);
-    const isBroken = (): boolean => this.#failure !== undefined;
-    await this.#time.run(durationMs, isBroken);
-    schedule.stop();
-    for (const client of clients) client.stop();
+    const acts = this.#acts();
+    for (const step of this.#plan) {
+      this.#time.after(step.at, () => {
+        if (!this.#sites.some(({ name }) => name === step.site)) return;
+        if (step.act === "write") this.#clients.get(step.site)?.act(step);
+        else acts.act(step);
+      });
+    }
+    this.#time.afterStep = () => {
+      if (this.#time.steps % BOUNDS_EVERY === 0) this.#checkers.bounded(this.#sites);
+    };
+    await this.#time.run(durationMs + restMs, () => this.#failure !== undefined);
+    acts.stop();
     this.#heal();
     await this.#settle("after the faults");
+    if (this.#failure === undefined) await this.#change();
     for (let round = 0; round < 2 && this.#failure === undefined; round++) {
-      await this.#probe(clients, round);
+      await this.#probe(round);
     }
   }
 
+  #acts(): FaultActs {
+    return new FaultActs({
+      parts: this.#parts,
+      sites: this.#everySite,
+      links: this.#links,
+      profile: this.#profile,
+      onCacheLost: (site, isAll) => this.#cacheLost(site, isAll),
+      onLedgerLost: (site) => {
+        for (const oracle of this.#oracles.values()) {
+          oracle.mayBeRepublished(site.name);
+          for (const key of oracle.keys()) oracle.unsure(site.name, key);
+        }
+      },
+      aroundPowerCut: (site, cut) => {
+        const rows = this.#everyKey().map(([name, key]) => rowOf(site, name, key));
+        cut();
+        for (const [i, [name, key, oracle]] of this.#everyKey().entries()) {
+          if (rowOf(site, name, key) !== rows[i]) oracle.unsure(site.name, key);
+        }
+      },
+    });
+  }
+
+  /** What the operator changes once the faults are over. */
+  async #change(): Promise<void> {
+    const { change, caches } = this.#profile;
+    if (change === "none") return;
+    if (change !== "policy" && this.#everySite.length < 3) return;
+    this.#counts.add(`rare: ${change} changed`);
+    this.#trace.add(`the operator's change: ${change}`);
+    const last = this.#everySite.at(-1);
+    if (change === "site added") this.#sites = this.#everySite;
+    if (change === "site removed") {
+      this.#sites = this.#everySite.slice(0, -1);
+      last?.kill();
+    }
+    const others = { "last-writer-wins": "first-writer-wins", "prefer-put": "prefer-remove" };
+    const changed = caches.map((cache) => {
+      const other = Object.entries(others)
+        .map(([a, b]) => (cache.conflict === a ? b : cache.conflict === b ? a : undefined))
+        .find((name) => name !== undefined);
+      const isPlain = cache.kind === "plain" && change === "policy";
+      return isPlain && other !== undefined ? { ...cache, conflict: other } : cache;
+    });
+    this.#configure(changed);
+    for (const site of this.#sites) {
+      if (site.isRunning && this.#random.chance(0.5)) void site.stop();
+      else site.kill();
+      await this.#time.run(this.#time.now + this.#random.between(0, 500));
+      if (!site.isRunning) site.start();
+    }
+    await this.#settle(`after the change of ${change}`);
+  }
+
+  #configure(caches: Profile["caches"]): void {
+    const config = configOf({ sites: this.#sites.map(({ name }) => name), caches });
+    for (const site of this.#sites) site.config = config;
+  }
+
   /** One last certain write per key at one site: it saw everything, so it is what every site must show. */
-  async #probe(clients: readonly Client[], round: number): Promise<void> {
-    const expected = new Map<string, string | undefined>();
-    for (const { name } of this.#profile.caches) {
-      for (const key of this.#oracles.get(name)?.keys() ?? []) {
-        expected.set(`${name}\0${key}`, this.#random.pick(clients).probe(name, key));
-      }
+  async #probe(round: number): Promise<void> {
+    const expected: Array<{ name: string; key: string; value: Buffer | undefined }> = [];
+    for (const [name, key] of this.#everyKey()) {
+      const site = this.#random.pick(this.#sites);
+      const isRemove = this.#random.chance(0.4);
+      const value = this.#clients.get(site.name)?.probe(name, key, `p${round}`, isRemove);
+      expected.push({ name, key, value });
     }
     await this.#settle(`after probe ${round}`);
     if (this.#failure !== undefined) return;
-    for (const [id, hash] of expected) {
-      const [name = "", key = ""] = id.split("\0");
+    for (const { name, key, value } of expected) {
+      // There a put of a key that is not here is a load of its own.
+      if (this.#kindOf(name) === "invalidate") continue;
       for (const site of this.#sites) {
-        const state = cacheOf(site, name).peek(key);
-        const found = state === undefined ? undefined : hashOf(state.value);
-        if (found !== hash) {
-          const shows = state?.value.toString() ?? "nothing";
-          this.#failed(
-            new Violation(`probe ${round}: ${site.name} shows ${shows} for ${name}/${key}`),
-          );
-        }
+        const found = cacheOf(site, name).peek(key)?.value;
+        if (found?.toString() === value?.toString()) continue;
+        const shows = found?.toString() ?? "nothing";
+        this.#failed(
+          new Violation(`probe ${round}: ${site.name} shows ${shows} for ${name}/${key}`),
+        );
       }
     }
   }
@@ -144,12 +220,12 @@ export class World {
   #heal(): void {
     this.#trace.add("everything heals");
     this.#links.healAll();
-    for (const site of this.#sites) {
+    for (const site of this.#everySite) {
       const { caches, log, mirrors } = site.ground;
       for (const cache of caches.caches.values()) {
         for (const name of Object.keys(cache.faults)) cache.faults[name as "timeout"] = 0;
-        cache.startEmpty();
       }
+      caches.startEmpty();
       for (const { faults } of [log, ...mirrors.values()]) {
         faults.publishTimeout = 0;
         faults.unreachable = 0;
@@ -179,55 +255,25 @@ export class World {
     if (this.#failure !== undefined) return;
     if (!rested)
       throw new Violation(`${when}: no rest after ${QUIET_MS_MAX} ms: ${this.#unrest()}`);
-    for (const { name } of this.#profile.caches) {
-      const oracle = this.#oracles.get(name);
+    for (const cache of this.#profile.caches) {
+      const oracle = this.#oracles.get(cache.name);
       if (oracle === undefined) continue;
-      const { published } = this.#checkers;
-      const options = { published, toleranceMs: 1_500 + this.#jumpedMs() };
-      const why = finalObjection(name, this.#sites, oracle, options);
+      const why = finalObjection({
+        cache,
+        sites: this.#sites,
+        oracle,
+        published: this.#checkers.published,
+        toleranceMs: 1_500 + (this.#profile.faults.has("clockJump") ? 4_000 : 0),
+        writtenAt: (site, key) =>
+          this.#writtenAt.get(`${site.name}\0${cache.name}\0${key}`) ?? Number.NEGATIVE_INFINITY,
+      });
       if (why !== undefined) throw new Violation(`${when}: ${why}`);
     }
     for (const name of [NEVER, OFF]) this.#untouched(name);
   }
 
-  /** What is still to be done somewhere; undefined: nothing. */
   #unrest(): string | undefined {
-    for (const { site, name: at, ground, isStopping } of this.#sites) {
-      if (site === undefined || isStopping) return `${at} does not run`;
-      for (const { name } of this.#profile.caches) {
-        const cache = site.caches.get(name);
-        const agent = cache?.agent;
-        if (cache === undefined || agent === undefined) return `${at}: ${name} is not there yet`;
-        if (agent.state !== "live") return `${at}: ${name} is ${agent.state}`;
-        if (agent.gap !== undefined) return `${at}: ${name} has a gap: ${agent.gap.reason}`;
-        if (agent.dirty > 0) return `${at}: ${name} has ${agent.dirty} dirty keys`;
-        if (agent.outboxRows > 0)
-          return `${at}: ${name} has ${agent.outboxRows} rows in the outbox`;
-        for (const [peer, gap] of cache.peerGaps) {
-          return `${at}: ${name} has a gap toward ${peer}: ${gap.reason}`;
-        }
-        for (const receiver of cache.receivers) {
-          const origin = this.#sites.find((s) => s.name === receiver.origin);
-          const stream = origin?.ground.log.stream;
-          const subject = logSubject(receiver.origin, name);
-          const end = stream?.window(subject, 0, stream.lastSeq).at(-1)?.seq ?? 0;
-          if (!receiver.isIdle) return `${at}: ${name} is applying from ${receiver.origin}`;
-          if (receiver.applied().seq < end)
-            return `${at}: ${name} is at ${receiver.applied().seq} of ${end} of ${receiver.origin}`;
-        }
-        for (const key of this.#oracles.get(name)?.keys() ?? []) {
-          if (rowOf(this.#site(ground.name), name, key)?.presence === "absent") {
-            const rows = this.#sites.map((s) => {
-              const row = rowOf(s, name, key);
-              const siblings = row?.siblings.map((v) => `${v.author} ${v.dot} ${v.at} ${v.hash}`);
-              return `${s.name} ${row?.presence}: ${siblings?.join(", ")}`;
-            });
-            return `${at}: ${name}/${key} is absent (${rows.join("; ")})`;
-          }
-        }
-      }
-    }
-    return undefined;
+    return unrestOf(this.#sites, this.#profile.caches, (name) => this.#oracleOf(name).keys());
   }
 
   #untouched(name: string): void {
@@ -239,14 +285,20 @@ export class World {
     }
   }
 
-  #site(name: string): SimSite {
-    const site = this.#sites.find((s) => s.name === name);
-    if (site === undefined) throw new Error(`no site ${name}`);
-    return site;
+  #kindOf(name: string): string {
+    return this.#profile.caches.find((cache) => cache.name === name)?.kind ?? "plain";
   }
 
-  #jumpedMs(): number {
-    return this.#profile.faults.has("clockJump") ? 4_000 : 0;
+  #oracleOf(name: string): Oracle {
+    const oracle = this.#oracles.get(name);
+    if (oracle === undefined) throw new Error(`no cache ${name}`);
+    return oracle;
+  }
+
+  #everyKey(): Array<[name: string, key: string, oracle: Oracle]> {
+    return [...this.#oracles].flatMap(([name, oracle]) =>
+      oracle.keys().map((key): [string, string, Oracle] => [name, key, oracle]),
+    );
   }
 
   #failed(error: unknown): void {
@@ -256,10 +308,11 @@ export class World {
   }
 
   #build(): SimSite[] {
-    const { faults, sites: names } = this.#profile;
+    const { faults, sites: names, hasLease } = this.#profile;
     const config = configOf(this.#profile);
-    const p = (fault: Fault, most: number): number => {
-      return faults.has(fault) ? this.#random.pick([most, most / 5]) : 0;
+    const p = (rate: Rate, most: number): number => {
+      const isLow = this.#random.chance(0.5);
+      return faults.has(rate) ? (isLow ? most / 5 : most) : 0;
     };
     const logFaults = () => ({
       publishTimeout: p("publishTimeout", 0.1),
@@ -267,8 +320,8 @@ export class World {
     });
     const logs = new Map(names.map((name) => [name, new SimLog(name, this.#parts, logFaults())]));
     return names.map((name): SimSite => {
-      const skew = faults.has("clockSkew") ? Math.round(this.#random.between(-400, 400)) : 0;
-      const wall = new WallClock(this.#time, skew);
+      const skew = Math.round(this.#random.between(-400, 400));
+      const wall = new WallClock(this.#time, faults.has("clockSkew") ? skew : 0);
       const make = (cache: string): SimCache =>
         new SimCache(cache, this.#parts, {
           wall,
@@ -290,61 +343,114 @@ export class World {
       }
       const log = logs.get(name);
       if (log === undefined) throw new Error(`no log of ${name}`);
-      log.onStored = (record) => {
-        this.#traceRecord(name, record);
-        this.#checkers.stored(name, record);
-      };
-      const site = new SimSite({
-        name,
+      log.onStored = (record) => this.#stored(name, record);
+      const servers = new SimCacheServer(caches, this.#profile.nodes, this.#random.fork());
+      const lease = hasLease || faults.has("takeover") ? new SimLeaseKey(log) : undefined;
+      const ground = { name, wall, caches: servers, log, mirrors, links: this.#links, lease };
+      return new SimSite(
+        {
+          ...ground,
+          parts: this.#parts,
+          onFailure: (error) => this.#failed(error),
+          onCommit: (changes, disk) => this.#checkers.committed(name, changes, disk),
+          onDeath: () => this.#died(name),
+        },
         config,
-        wall,
-        caches: new SimCacheServer(caches),
-        log,
-        mirrors,
-        links: this.#links,
-        parts: this.#parts,
-        onFailure: (error) => this.#failed(error),
-        wrap: this.#wrap,
-      });
-      site.disk.onCommit = (changes, disk) => this.#checkers.committed(name, changes, disk);
-      return site;
+      );
     });
   }
 
-  #traceRecord(site: string, { seq, payload }: StoredMessage): void {
-    const record = decodeRecord(payload);
-    if (record.kind !== "batch") return;
-    const { header, mutations } = record;
-    for (const { key, kind, dot, value, expiresAt } of mutations) {
+  #stored(site: string, record: StoredMessage): void {
+    this.#checkers.stored(site, record, this.#time.now);
+    const read = decodeRecord(record.payload);
+    if (read.kind !== "batch") return;
+    for (const { key, kind, dot, value, expiresAt } of read.mutations) {
       const what = kind === "put" ? Buffer.from(value ?? []).toString() : "nothing";
       const until = expiresAt === 0 ? "" : ` until ${expiresAt}`;
-      this.#trace.add(`${site}: log ${seq}: ${header.cache}/${key} = ${what}${until}, dot ${dot}`);
+      const at = `${read.header.cache}/${key}`;
+      this.#trace.add(`${site}: log ${record.seq}: ${at} = ${what}${until}, dot ${dot}`);
     }
   }
 
-  #changed(site: string, cache: string, change: Change): void {
+  #changed(name: string, cache: string, change: Change): void {
     const { key, after, by } = change;
     const value = after === undefined ? "nothing" : after.value.toString();
-    this.#trace.add(`${site}: ${cache}/${key} = ${value} (${by}, token ${after?.token ?? ""})`);
-    const row: Entry | undefined = rowOf(this.#site(site), cache, key);
-    this.#oracles.get(cache)?.changed(site, change, row, this.#time.now);
+    this.#trace.add(`${name}: ${cache}/${key} = ${value} (${by}, token ${after?.token ?? ""})`);
+    if (by === "client") this.#writtenAt.set(`${name}\0${cache}\0${key}`, this.#time.now);
+    const oracle = this.#oracles.get(cache);
+    if (oracle === undefined) return;
+    const site = this.#site(name);
+    const isProof = this.#isProof(site, cache, change, oracle);
+    oracle.changed(name, change, rowOf(site, cache, key), isProof);
+  }
+
+  /**
+   * Whether a change by a client is sure to be captured as what it is. While the gap of a restarted cache is open, a key that
+   * is missing is one that the cache lost; of a cache that evicts, one that was evicted, unless its event is heard. And a key
+   * that goes while no process listens may have gone by what came from
+   * elsewhere, of which the process that died wrote nothing down.
+   */
+  #isProof(site: SimSite, cache: string, { key, after }: Change, oracle: Oracle): boolean {
+    if (this.#isRestartOpen(site, cache)) return false;
+    if (after === undefined && this.#kindOf(cache) === "evicts") return false;
+    const isReady = site.site?.caches.get(cache)?.agent?.isReady === true;
+    return after !== undefined || isReady || !oracle.mayGoFromElsewhere(site.name, key);
+  }
+
+  /** Whether a scan would say that the cache was restarted. */
+  #isRestartOpen(site: SimSite, cache: string): boolean {
+    const known = site.disk.get(`${FACT_PREFIX}runs/${cache}`);
+    if (!(known instanceof Map)) return true;
+    return isRestarted(known as Map<string, string>, site.ground.caches.runs);
+  }
+
+  /** The cache went down: what was not captured by now never will be. */
+  #cacheLost(site: SimSite, isAll: boolean): void {
+    for (const [cache, oracle] of this.#oracles) {
+      if (isAll) oracle.cacheLost(site.name);
+      else if (!this.#isRestartOpen(site, cache)) continue;
+      for (const key of oracle.keys()) {
+        if (!this.#isCaptured(site, cache, key)) oracle.unsure(site.name, key);
+      }
+    }
+  }
+
+  /** A process died: a key that went a moment ago may have gone by what came from elsewhere. */
+  #died(name: string): void {
+    const site = this.#site(name);
+    for (const [cache, key, oracle] of this.#everyKey()) {
+      if (cacheOf(site, cache).peek(key) !== undefined) continue;
+      if (!this.#isCaptured(site, cache, key) && oracle.mayGoFromElsewhere(name, key)) {
+        oracle.unsure(name, key);
+      }
+    }
+  }
+
+  #isCaptured(site: SimSite, cache: string, key: string): boolean {
+    const row = rowOf(site, cache, key);
+    const state = cacheOf(site, cache).peek(key);
+    if (state === undefined) return row === undefined || row.presence === "tombstone";
+    return row?.presence === "live" && row.held?.hash === hashOf(state.value);
+  }
+
+  #site(name: string): SimSite {
+    const site = this.#everySite.find((s) => s.name === name);
+    if (site === undefined) throw new Error(`no site ${name}`);
+    return site;
   }
 
   #collect(): void {
-    for (const site of this.#sites) {
-      for (const cache of site.site?.caches.values() ?? []) {
+    for (const { site } of this.#everySite) {
+      for (const cache of site?.caches.values() ?? []) {
         for (const [name, n] of Object.entries(cache.agent?.stats ?? {})) {
           this.#counts.add(`path: ${name}`, Number(n));
         }
-        for (const receiver of cache.receivers) {
-          for (const name of [
-            "refused",
-            "passed",
-            "counterGaps",
-            "deadLetters",
-            "retries",
-          ] as const) {
-            this.#counts.add(`path: receiver ${name}`, receiver.stats[name]);
+        this.#counts.add("path: tombstonesDropped", cache.tombstones?.dropped ?? 0);
+        for (const { stats } of cache.receivers) {
+          const { refused, passed, counterGaps, deadLetters, retries } = stats;
+          const counts = { refused, passed, counterGaps, deadLetters, retries };
+          for (const [name, n] of Object.entries(counts)) {
+            this.#counts.add(`path: receiver ${name}`, n);
           }
         }
       }

@@ -1,31 +1,36 @@
-import { createHash } from "node:crypto";
-
-const KEPT = 20_000;
-
-/** What happened, line by line with its virtual time: the newest lines, and a hash of all, by which two runs compare. */
+/** What happened, line by line with its virtual time, and a hash of all, by which two runs compare. */
 export class Trace {
   readonly #now: () => number;
-  readonly #hash = createHash("sha256");
-  #lines: string[] = [];
+  readonly #isKept: boolean;
+  readonly #lines: string[] = [];
+  #a = 0x811c9dc5;
+  #b = 0x9747b28c;
 
-  constructor(now: () => number) {
+  /** `isKept`: the lines are wanted, not only their hash. */
+  constructor(now: () => number, isKept: boolean) {
     this.#now = now;
+    this.#isKept = isKept;
   }
 
   add(line: string): void {
-    const text = `${this.#now().toFixed(3)} ${line}`;
-    this.#hash.update(text);
-    this.#lines.push(text);
-    if (this.#lines.length > 2 * KEPT) this.#lines = this.#lines.slice(-KEPT);
+    const now = this.#now();
+    this.#hash(Math.floor(now * 1_000) >>> 0);
+    for (let i = 0; i < line.length; i++) this.#hash(line.charCodeAt(i));
+    if (this.#isKept) this.#lines.push(`${now.toFixed(3)} ${line}`);
   }
 
-  /** The newest lines that mention `text`. */
+  /** The lines that mention `text`. */
   lines(text = ""): string[] {
     return this.#lines.filter((line) => line.includes(text));
   }
 
   /** Of everything so far. */
   digest(): string {
-    return this.#hash.copy().digest("hex");
+    return `${this.#a >>> 0} ${this.#b >>> 0}`;
+  }
+
+  #hash(n: number): void {
+    this.#a = Math.imul(this.#a ^ n, 0x01000193);
+    this.#b = Math.imul(this.#b ^ n, 0x85ebca6b) ^ (this.#b >>> 13);
   }
 }

@@ -178,7 +178,7 @@ export class ReceiverBench {
   }
 
   async #apply(key: string, arrivals: readonly Arrival[]): Promise<ApplyOutcome> {
-    const onDisk = this.machine.disk.rows.get("fact\0bound/nyc/sessions");
+    const onDisk = this.machine.disk.get("fact\0bound/nyc/sessions");
     const dots = arrivals.map(({ dot }) => dot >> 16n).join();
     this.applies.push({ what: `${key}@${dots}`, bound: Number(onDisk ?? 0) });
     await this.onApply(key, arrivals);

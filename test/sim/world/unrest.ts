@@ -1,0 +1,74 @@
+import { logSubject } from "../../../topology/names.ts";
+import { cacheOf, rowOf } from "./checkers.ts";
+import type { SimCacheProfile } from "./profile.ts";
+import type { SimSite } from "./sim-site.ts";
+
+/** What is still to be done somewhere; undefined: nothing. */
+export function unrestOf(
+  sites: readonly SimSite[],
+  caches: readonly SimCacheProfile[],
+  keysOf: (cache: string) => readonly string[],
+): string | undefined {
+  for (const at of sites) {
+    if (at.site === undefined || at.isStopping) return `${at.name} does not run`;
+    for (const cache of caches) {
+      const why =
+        unrestOfAgent(at, cache.name) ??
+        unrestOfReceivers(at, sites, cache.name) ??
+        (cache.kind === "invalidate" ? undefined : absentKey(at, sites, cache, keysOf(cache.name)));
+      if (why !== undefined) return `${at.name}: ${cache.name} ${why}`;
+    }
+  }
+  return undefined;
+}
+
+function unrestOfAgent({ site }: SimSite, name: string): string | undefined {
+  const cache = site?.caches.get(name);
+  const agent = cache?.agent;
+  if (cache === undefined || agent === undefined) return "is not there yet";
+  if (agent.state !== "live") return `is ${agent.state}`;
+  if (agent.gap !== undefined) return `has a gap: ${agent.gap.reason}`;
+  if (agent.dirty > 0) return `has ${agent.dirty} dirty keys`;
+  if (agent.outboxRows > 0) return `has ${agent.outboxRows} rows in the outbox`;
+  for (const [peer, gap] of cache.peerGaps) return `has a gap toward ${peer}: ${gap.reason}`;
+  return undefined;
+}
+
+function unrestOfReceivers(
+  { site }: SimSite,
+  sites: readonly SimSite[],
+  name: string,
+): string | undefined {
+  for (const receiver of site?.caches.get(name)?.receivers ?? []) {
+    const origin = sites.find((s) => s.name === receiver.origin);
+    const end = origin?.ground.log.stream?.last(logSubject(receiver.origin, name))?.seq ?? 0;
+    if (!receiver.isIdle) return `is applying from ${receiver.origin}`;
+    const { seq } = receiver.applied();
+    if (seq < end) return `is at ${seq} of ${end} of ${receiver.origin}`;
+  }
+  return undefined;
+}
+
+/** A key without a copy, unless every cache lost its copy: then it waits for a site that never comes. */
+function absentKey(
+  at: SimSite,
+  sites: readonly SimSite[],
+  { name, kind }: SimCacheProfile,
+  keys: readonly string[],
+): string | undefined {
+  for (const key of keys) {
+    if (rowOf(at, name, key)?.presence !== "absent") continue;
+    const isLost = sites.every((s) => {
+      const isThere = cacheOf(s, name).peek(key) !== undefined;
+      return !isThere && (kind === "evicts" || rowOf(s, name, key)?.presence === "absent");
+    });
+    if (isLost && kind !== "idle") continue;
+    const rows = sites.map((s) => {
+      const row = rowOf(s, name, key);
+      const siblings = row?.siblings.map((v) => `${v.author} ${v.dot} ${v.at} ${v.hash}`);
+      return `${s.name} ${row?.presence}: ${siblings?.join(", ")}`;
+    });
+    return `has no copy of ${key} (${rows.join("; ")})`;
+  }
+  return undefined;
+}
