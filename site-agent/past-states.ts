@@ -45,6 +45,15 @@ export class PastStates {
     this.#young.set(key, before === undefined ? [past] : [...before.slice(1 - STATES_MAX), past]);
   }
 
+  /** Whether a state is one that the key held a moment ago for certain: by its token, which never comes back. */
+  hadToken(key: Key, state: CacheState, hash: ValueHash): boolean {
+    const now = this.#clock.monotonic();
+    return (this.#of(key) ?? []).some(
+      ({ held, until }) =>
+        until > now && state.token !== 0n && held?.token === state.token && held.hash === hash,
+    );
+  }
+
   /** Whether a state (undefined: missing) is one that the key held a moment ago. */
   has(key: Key, state: CacheState | undefined, hash: ValueHash): boolean {
     const states = this.#of(key);

@@ -402,8 +402,13 @@ export class Applier {
   ): Promise<Written> {
     const { stats, changes, rows, hash, ledger, dirty, listener, dots, past } = this.#parts;
     const found = state === undefined ? "" : hash(state.value);
-    const gone = found || expiredHash(dirty.peek(key));
-    const made = this.#parts.unknownWrites.explain(key, state, gone);
+    // A replica that lags, of which a write without an answer explains as little as of anything else that is over.
+    if (state !== undefined && past.hadToken(key, state, found)) return AGAIN;
+    const isUnseen = entry?.presence === "live" && entry.held?.seenBy !== listener();
+    const isEarly = state === undefined && isUnseen && past.has(key, undefined, "");
+    if (isEarly && this.#recovered === undefined) return AGAIN;
+    const gone = found || expiredHash(dirty.newest(key));
+    const made = this.#parts.unknownWrites.explain(key, state, gone, entry?.held);
     const isOurs = made !== undefined;
     if (isOurs) stats.intentsMatched += 1;
     if (state === undefined) {
@@ -429,13 +434,13 @@ export class Applier {
       rows.put(key, this.adopted(entry, state, found));
       return AGAIN;
     }
-    if (isKnownCopy(entry, found, dirty.peek(key)?.cause, this.#parts.invalidate)) {
+    if (isKnownCopy(entry, found, dirty.newest(key)?.cause, this.#parts.invalidate)) {
       rows.put(key, this.adopted(entry, state, found));
       return AGAIN;
     }
     await dots.ready();
     past.replaced(key, entry?.held);
-    const seenBy = dirty.peek(key)?.token === state.token ? Math.max(0, listener()) : 0;
+    const seenBy = dirty.newest(key)?.token === state.token ? Math.max(0, listener()) : 0;
     changes.put(key, entry, state, found, { at: undefined, seenBy });
     await ledger.commit();
     return AGAIN;
@@ -456,7 +461,7 @@ export class Applier {
     if (entry === undefined || entry.presence !== "live") return;
     const recovered = this.#recovered?.get(key);
     // A recovery has no listener yet: nobody will tell of what happened before it.
-    const mark = dirty.peek(key) ?? (recovered ? undefined : await this.#awaitMark(key));
+    const mark = recovered ? dirty.newest(key) : await this.#reason(key);
     const end = endOf(entry, mark?.cause, { now: clock.now(), expirySlackMs, asksPeers });
     if (recovered?.has("") === false && end === undefined && !this.#parts.invalidate) {
       // A client removed it while nobody listened, or the cache lost it: to apply now would undo the remove (I3).
@@ -476,19 +481,28 @@ export class Applier {
     await ledger.commit();
   }
 
-  /** The event that explains an absence may still be under way. */
-  async #awaitMark(key: Key): Promise<Mark | undefined> {
+  /** What explains an absence: its event may be known to a capture that waits for the key's lock, or still be under way. */
+  async #reason(key: Key): Promise<Mark | undefined> {
     const { dirty, clock } = this.#parts;
-    return new Promise((resolve) => {
-      const stop = dirty.awaitMark(key, (mark) => {
-        cancel();
-        resolve(mark);
-      });
+    const isReason = ({ cause }: Mark): boolean => cause === "removed" || cause === "expired";
+    const known = dirty.newest(key);
+    if (known !== undefined && isReason(known)) return known;
+    await new Promise<void>((resolve) => {
+      let stop = (): void => undefined;
       const cancel = clock.after(LAGGING_READ_MS_MAX, () => {
         stop();
-        resolve(undefined);
+        resolve();
       });
+      const wait = (): void => {
+        stop = dirty.awaitMark(key, (mark) => {
+          if (!isReason(mark)) return wait();
+          cancel();
+          resolve();
+        });
+      };
+      wait();
     });
+    return dirty.newest(key);
   }
 }
 

@@ -5,7 +5,7 @@ import {
 } from "../../topology/limits.ts";
 import type { CacheState, Clock } from "../../topology/ports.ts";
 import { covers } from "../../topology/version/context.ts";
-import type { Context, Key, ValueHash } from "../../topology/version/entry.ts";
+import type { Context, Held, Key, ValueHash } from "../../topology/version/entry.ts";
 import { sameExpiry } from "../tail/judge.ts";
 import type { Wanted } from "./plan.ts";
 
@@ -72,17 +72,22 @@ export class UnknownWrites {
 
   /**
    * Which of these writes made what was found (undefined: the key is missing; `hash`: of what expired there, else ""), if
-   * one did. Those that it shows to be over are
+   * one did; `gone`: what the row says that a missing key held. Those that it shows to be over are
    * forgotten: one on a token that is gone can never be done; one on a missing key can be, whenever it is missing again, and
    * so can one on an entry without a token (0), whenever such an entry is there.
    */
-  explain(key: Key, state: CacheState | undefined, hash: ValueHash): UnknownWrite | undefined {
+  explain(
+    key: Key,
+    state: CacheState | undefined,
+    hash: ValueHash,
+    gone?: Held,
+  ): UnknownWrite | undefined {
     const all = this.#writes.get(key);
     if (all === undefined) return undefined;
     const now = this.#clock.monotonic();
     const writes = all.filter((write) => write.until > now);
     const made = writes.find((write) =>
-      state === undefined ? wouldEnd(write, hash) : wouldMake(write, state, hash, now),
+      state === undefined ? wouldEnd(write, hash, gone?.token) : wouldMake(write, state, hash, now),
     );
     const mayComeBack = new Set<bigint | "missing" | undefined>(["missing", 0n, state?.token]);
     const open = writes.filter((write) => write !== made && mayComeBack.has(write.expected));
@@ -92,11 +97,17 @@ export class UnknownWrites {
   }
 }
 
-/** Its remove, or the end by itself of what it put. */
-const wouldEnd = ({ wanted }: UnknownWrite, expired: ValueHash): boolean =>
-  wanted === undefined
-    ? expired === ""
-    : expired === wanted.hash && (wanted.expiresAt > 0 || wanted.maxIdleMs > 0);
+/** Its remove, unless of a token before the last one that was here, or the end by itself of what it put. */
+function wouldEnd(
+  { wanted, expected }: UnknownWrite,
+  expired: ValueHash,
+  token: bigint | undefined,
+): boolean {
+  if (wanted !== undefined) {
+    return expired === wanted.hash && (wanted.expiresAt > 0 || wanted.maxIdleMs > 0);
+  }
+  return expired === "" && (token === undefined || token === 0n || token === expected);
+}
 
 /** A lifespan travels as a relative time: it runs from when the write was done, which is up to now. */
 function wouldMake(

@@ -281,7 +281,7 @@ export class Capture {
     const { unknownWrites, stats, past, onStray } = this.#parts;
     const isChange = verdict.is === "put" || verdict.is === "remove";
     const write = isChange
-      ? unknownWrites.explain(key, read.state, read.hash || expiredHash(mark))
+      ? unknownWrites.explain(key, read.state, read.hash || expiredHash(mark), entry?.held)
       : undefined;
     if (write !== undefined) {
       stats.intentsMatched += 1;
@@ -374,6 +374,7 @@ export class Capture {
       this.#pump();
     });
     this.#deferred.set(key, { mark, cancel });
+    dirty.setAside(key, mark);
   }
 
   /** The mark of a key that waits for its next read; it waits no longer. */
@@ -381,6 +382,7 @@ export class Capture {
     const waiting = this.#deferred.get(key);
     waiting?.cancel();
     this.#deferred.delete(key);
+    this.#parts.dirty.setAside(key, undefined);
     return waiting?.mark;
   }
 }

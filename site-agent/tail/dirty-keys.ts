@@ -31,7 +31,9 @@ export class DirtyKeys {
   /** Keys with a mark that nobody holds, oldest first from `#first` on; one whose mark is gone is passed over. */
   #queue: Key[] = [];
   #first = 0;
-  readonly #held = new Set<Key>();
+  /** Each with the mark that it was taken for. */
+  readonly #held = new Map<Key, Mark>();
+  readonly #setAside = new Map<Key, Mark>();
   readonly #bound: number;
   readonly #waiting = new Map<Key, (mark: Mark) => void>();
 
@@ -76,6 +78,7 @@ export class DirtyKeys {
    * the bound, by no more keys than are read side by side or wait for their next read: a mark must not be lost (I7).
    */
   putBack(key: Key, mark: Mark): void {
+    this.#setAside.delete(key);
     const newer = this.#marks.get(key);
     if (newer === undefined) {
       this.#store(key, { ...mark, attempts: mark.attempts + 1 });
@@ -97,6 +100,20 @@ export class DirtyKeys {
     return this.#marks.get(key);
   }
 
+  /**
+   * What is known of a key's newest event, also while somebody holds the key, waiting for its lock perhaps, or until it is to
+   * be read again: who holds the lock learns from it why the key is as it is.
+   */
+  newest(key: Key): Mark | undefined {
+    return this.#marks.get(key) ?? this.#held.get(key) ?? this.#setAside.get(key);
+  }
+
+  /** The key is to be read again for this mark, later, until it is put back; undefined: it is not any more. */
+  setAside(key: Key, mark: Mark | undefined): void {
+    if (mark === undefined) this.#setAside.delete(key);
+    else this.#setAside.set(key, mark);
+  }
+
   /** Keys that were taken by {@link takeNext} and not released. */
   get held(): number {
     return this.#held.size;
@@ -113,7 +130,7 @@ export class DirtyKeys {
       const mark = this.#marks.get(key);
       if (mark === undefined || this.#held.has(key)) continue;
       this.#marks.delete(key);
-      this.#held.add(key);
+      this.#held.set(key, mark);
       return [key, mark];
     }
     this.#queue = [];
@@ -137,6 +154,7 @@ export class DirtyKeys {
 
   clear(): void {
     this.#marks.clear();
+    this.#setAside.clear();
     this.#queue = [];
     this.#first = 0;
   }

@@ -104,7 +104,12 @@ function judgeMissing(evidence: Evidence): Verdict {
     if (isAwaited) return { is: "unsettled" };
     return mark.cause === "removed" && !invalidate ? { is: "remove" } : { is: "same" };
   }
-  if (mark.cause === "removed") return { is: "remove" };
+  if (mark.cause === "removed") {
+    // Events of a key come in their order, and that of what was put here last has not come: this one may be of what was here
+    // before, and the answer too.
+    const mayBeOlder = isPast && mark.events === 1 && entry.held?.seenBy !== evidence.listener;
+    return { is: mayBeOlder ? "unsettled" : "remove" };
+  }
   const end = endOf(entry, mark.cause, evidence);
   if (end !== undefined) return { is: end };
   // What expired was not what the ledger has, but a local write that came and went uncaptured: it superseded this all the same.

@@ -137,6 +137,40 @@ describe("a compare-and-set that lost to a local write", () => {
     expect([silent.cache.text("k"), silent.published]).toEqual(["b", ["local"]]);
   });
 
+  it("finds the event of a remove also where a capture holds its mark, waiting for the key's lock (I3)", async () => {
+    for (const isSetAside of [false, true]) {
+      const lon = new ApplierBench();
+      await lon.captured("local");
+      lon.cache.beforeWrite = () => {
+        lon.removed();
+        const [key, mark] = lon.dirty.takeNext() ?? [];
+        if (key === undefined || mark === undefined) return;
+        if (!isSetAside) return;
+        lon.dirty.setAside(key, mark);
+        lon.dirty.release(key);
+      };
+      await lon.apply(arrival("nyc", LATER, "b"));
+      expect([lon.stats.capturedRemoves, lon.stats.absences]).toEqual([1, 0]);
+    }
+  });
+
+  it("waits for that event while others of the key come in first", async () => {
+    const lon = new ApplierBench();
+    await lon.captured("local");
+    const event = { key: "k", token: 9n, hash: "x", retried: false } as const;
+    lon.cache.beforeWrite = () => {
+      if (lon.cache.text("k") !== "local") return;
+      lon.cache.entries.delete("k");
+      lon.dirty.markEvent({ ...event, cause: "modified" });
+      lon.machine.clock.after(20, () => lon.dirty.markEvent({ ...event, cause: "modified" }));
+      lon.machine.clock.after(40, () => {
+        lon.dirty.markEvent({ ...event, token: undefined, cause: "removed" });
+      });
+    };
+    await lon.apply(arrival("nyc", LATER, "b"));
+    expect([lon.stats.capturedRemoves, lon.stats.absences]).toEqual([1, 0]);
+  });
+
   it("is given up after so many in a row, to be tried again: every local write was captured", async () => {
     const lon = new ApplierBench("prefer-remove");
     await lon.captured("local");

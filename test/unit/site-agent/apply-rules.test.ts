@@ -139,6 +139,18 @@ describe("cache writes without an answer", () => {
     expect(writes.explain("k", state(10n), "h")).toMatchObject({ expected: "missing" });
   });
 
+  it("a remove explains the absence of what it was conditional on, or of what has no token that is known (I1)", () => {
+    const { writes } = make();
+    writes.add("k", 1n, undefined);
+    expect(writes.explain("k", undefined, "", { ...HELD, token: 2n })).toBeUndefined();
+    for (const token of [undefined, 0n, 1n]) {
+      writes.add("k", 1n, undefined);
+      expect(writes.explain("k", undefined, "", { ...HELD, token })).toMatchObject({
+        expected: 1n,
+      });
+    }
+  });
+
   it("explain a lifespan that began as late as the write may have been done, and none that began later (I4)", () => {
     const [expiresAt, lateMs] = [NOW, 4_000];
     const isOurs = (ms: number, end = expiresAt) => {

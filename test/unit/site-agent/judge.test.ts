@@ -288,6 +288,17 @@ describe("a read that finds nothing", () => {
     expect(verdict(entry("absent"), mark("removed"), undefined, "", under)).toBe("same");
   });
 
+  it("is no remove by an event that may be older than what is here, where the answer may be too (I4)", () => {
+    const unseen = entry("live", { seenBy: 0 });
+    const past = { isPast: true };
+    expect(verdict(unseen, mark("removed"), undefined, "", past)).toBe("unsettled");
+    expect(verdict(unseen, mark("removed"), undefined)).toBe("remove");
+    const both = mark("removed", undefined, { events: 2 });
+    expect(verdict(unseen, both, undefined, "", past)).toBe("remove");
+    const seen = entry("live", { seenBy: 1 });
+    expect(verdict(seen, mark("removed"), undefined, "", past)).toBe("remove");
+  });
+
   it("is never a remove by a read alone, whatever row and cause (a bare read never makes a remove)", () => {
     const rows = fc.constantFrom(undefined, entry("live"), entry("tombstone"), entry("absent"));
     const causes = fc.constantFrom("created", "modified", "scan" as const);
