@@ -113,6 +113,9 @@ export class Checkers {
   }
 }
 
+/** How far the ends of one entry may lie apart at two sites whose clocks do not jump, ms. */
+export const CALM_TOLERANCE_MS = 1_500;
+
 /** What {@link finalObjection} judges. */
 export interface AtRest {
   readonly cache: SimCacheProfile;
@@ -135,6 +138,12 @@ export function finalObjection(rest: AtRest): string | undefined {
     if (why !== undefined) return `${name}/${key}: ${why}`;
     for (const site of kind === "invalidate" ? [] : sites) {
       const value = cacheOf(site, name).peek(key)?.value;
+      const siblings = rowOf(site, name, key)?.siblings ?? [];
+      const [newest] = [...siblings].sort((a, b) => b.at - a.at);
+      const isRemoved = newest?.kind === "remove";
+      const slackMs = rest.toleranceMs - CALM_TOLERANCE_MS;
+      const lost = newest && oracle.tooOld(key, { at: newest.at, isRemoved }, slackMs);
+      if (lost !== undefined) return `${name}/${key} at ${site.name}: ${lost}`;
       // An entry that is missing may be evicted, or have gone idle.
       if (value === undefined && kind !== "plain") continue;
       const objection = oracle.objection(key, value);

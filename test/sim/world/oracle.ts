@@ -7,6 +7,10 @@ interface Write {
   readonly site: string;
   /** undefined: a remove. */
   readonly text: string | undefined;
+  /** By the site's clock, ms since the epoch: its version is not dated earlier, as long as it {@link isHeard}. */
+  readonly at: number;
+  /** A listener told of it, and nothing came in between: it was captured, or what its site wrote after it. */
+  isHeard: boolean;
   /** Whoever wrote later saw this one, and Isthmus had it in its ledger then: it must never show again. */
   supersededBy: Write | undefined;
 }
@@ -33,9 +37,14 @@ export class Oracle {
    * A change at a site's cache.
    *
    * @param row what that site's ledger had committed of the key at that moment
-   * @param isProof whether nothing can make this change look like something else before it is captured
+   * @param seen whether nothing can make it look like something else before it is captured, and whether a listener hears it
    */
-  changed(site: string, change: Change, row: Entry | undefined, isProof: boolean): void {
+  changed(
+    site: string,
+    change: Change,
+    row: Entry | undefined,
+    seen: { readonly isProof: boolean; readonly isHeard: boolean; readonly at: number },
+  ): void {
     const { key, before, after, by } = change;
     const history = this.#history(key);
     const shown = history.shows.get(site) ?? [];
@@ -54,8 +63,15 @@ export class Oracle {
         : row?.presence === "live" && row.held?.hash === hashOf(before.value);
     this.#ids += 1;
     const text = after?.value.toString();
-    const write: Write = { id: this.#ids, site, text, supersededBy: undefined };
-    if (isKnown && isProof) for (const each of shown) each.supersededBy ??= write;
+    // The same bytes again may be taken for those that are there; what comes and goes between two reads is no change.
+    const isLasting =
+      after === undefined
+        ? row?.presence === "live"
+        : after.lifespanMs + after.maxIdleMs === 0 && text !== before?.value.toString();
+    const isHeard = seen.isHeard && isLasting;
+    const { at } = seen;
+    const write: Write = { id: this.#ids, site, text, at, isHeard, supersededBy: undefined };
+    if (isKnown && seen.isProof) for (const each of shown) each.supersededBy ??= write;
     history.writes.push(write);
     history.shows.set(site, [write]);
   }
@@ -73,6 +89,30 @@ export class Oracle {
     for (const write of this.#keys.get(key)?.writes ?? []) {
       if (write.supersededBy?.site === site) write.supersededBy = undefined;
     }
+    this.unheard(site, key);
+  }
+
+  /** What clients of a site did to a key may be found later, by a scan, which dates it otherwise. */
+  unheard(site: string, key: Key): void {
+    for (const write of this.#keys.get(key)?.writes ?? []) {
+      if (write.site === site) write.isHeard = false;
+    }
+  }
+
+  /**
+   * Why the newest version of a key is too old, undefined if it is not: no later write is lost (I1). A remove that another
+   * site's remove got ahead of is none: `isRemoved`.
+   */
+  tooOld(
+    key: Key,
+    newest: { readonly at: number; readonly isRemoved: boolean },
+    toleranceMs: number,
+  ): string | undefined {
+    const last = this.#keys.get(key)?.writes.at(-1);
+    if (last === undefined || !last.isHeard || newest.at >= last.at - toleranceMs) return undefined;
+    if (last.text === undefined && newest.isRemoved) return undefined;
+    const what = last.text === undefined ? "the remove" : last.text;
+    return `nothing is as new as write ${last.id} of ${last.site}, ${what} (I1)`;
   }
 
   /** Isthmus may take what each key of a site holds for a change once more: its ledger was lost. */

@@ -39,7 +39,8 @@ export const SWITCHED_OFF: Readonly<Record<string, string>> = {
   logTrimmed: "what was trimmed comes back only by a resync between the sites",
   logTruncated: "what was cut off comes back only by a resync between the sites",
   logDeleted: "what only the log had comes back only by a resync between the sites",
-  policySwitch: "entries with concurrent versions are not evaluated again yet",
+  policySwitch:
+    "what one site dropped as a tombstone, another still has, and may show by the new policy",
   modeSwitch: "what was passed over while a cache was off comes back only by a resync",
 };
 

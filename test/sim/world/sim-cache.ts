@@ -78,18 +78,26 @@ export class SimCache {
   readonly #behind = new Map<Key, { state: Stored | undefined; until: number }>();
   readonly #listeners = new Set<Listening>();
   readonly #onChange: (change: Change) => void;
+  readonly #onDeaf: () => void;
   isUp = true;
 
   constructor(
     name: string,
     parts: SimWorldParts,
-    options: { faults: CacheFaults; wall: WallClock; onChange: (change: Change) => void },
+    options: {
+      readonly faults: CacheFaults;
+      readonly wall: WallClock;
+      readonly onChange: (change: Change) => void;
+      /** Events are lost from now on, and those that are under way too. */
+      readonly onDeaf: () => void;
+    },
   ) {
     this.name = name;
     this.parts = { ...parts, random: parts.random.fork() };
     this.faults = options.faults;
     this.wall = options.wall;
     this.#onChange = options.onChange;
+    this.#onDeaf = options.onDeaf;
     this.#reap();
   }
 
@@ -184,6 +192,10 @@ export class SimCache {
     };
   }
 
+  get hasListener(): boolean {
+    return this.#listeners.size > 0;
+  }
+
   listen(listening: Listening): void {
     this.#listeners.add(listening);
   }
@@ -195,6 +207,7 @@ export class SimCache {
 
   /** The connections of all listeners break: events are lost from now on, noticed later. */
   breakListeners(reason: string): void {
+    this.#onDeaf();
     for (const listening of this.#listeners) {
       this.unlisten(listening);
       const noticed = this.parts.random.latency(100);

@@ -123,7 +123,7 @@ export class SimLedger implements Ledger {
   #committing: Generation | undefined;
   #committingDone: Promise<void> = Promise.resolve();
   #begun = false;
-  /** The disk was full once: nothing is taken any more. */
+  /** The disk was full once. */
   #isBroken = false;
 
   constructor(disk: LedgerDisk, process: SimProcess, random: SimRandom) {
@@ -181,6 +181,7 @@ export class SimLedger implements Ledger {
   }
 
   stage(key: string, value: unknown): void {
+    if (this.#isBroken) throw broken();
     this.#staged.set(key, value);
     if (this.#begun || this.#committing !== undefined) return;
     this.#begun = true;
@@ -205,8 +206,16 @@ export class SimLedger implements Ledger {
     return rows;
   }
 
+  /** From here on all is refused; what is staged counts for nothing. */
+  #break(): void {
+    this.#isBroken = true;
+    this.#committing = undefined;
+    this.#staged = new Map();
+  }
+
   #begin(): void {
     this.#begun = false;
+    if (this.#isBroken) return;
     const generation = this.#staged;
     const waiting = this.#waiting;
     this.#staged = new Map();
@@ -218,11 +227,11 @@ export class SimLedger implements Ledger {
     this.#committingDone = new Promise<void>((resolve) => {
       this.#process.later(takes * this.#random.next(), () => {
         this.#disk.isWriting = false;
-        if (this.#disk.isFull) this.#isBroken = true;
+        if (this.#disk.isFull) this.#break();
         else this.#disk.commit(generation);
         this.#process.later(takes, () => {
-          if (!this.#isBroken) this.#committing = undefined;
-          if (!this.#isBroken && this.#staged.size > 0 && !this.#begun) this.#begin();
+          this.#committing = undefined;
+          if (this.#staged.size > 0 && !this.#begun) this.#begin();
           resolve();
           const gone = this.#isBroken ? this.#waiting.splice(0) : [];
           for (const committed of [...waiting, ...gone]) committed();

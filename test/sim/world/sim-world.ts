@@ -1,7 +1,14 @@
 import { decodeRecord } from "../../../topology/mutation/batch.ts";
 import type { StoredMessage } from "../../../topology/ports.ts";
 import { isRestarted } from "../../../site-agent/tail/absences.ts";
-import { cacheOf, Checkers, finalObjection, rowOf, Violation } from "./checkers.ts";
+import {
+  CALM_TOLERANCE_MS,
+  cacheOf,
+  Checkers,
+  finalObjection,
+  rowOf,
+  Violation,
+} from "./checkers.ts";
 import { Client } from "./client.ts";
 import { Counts } from "./counts.ts";
 import { FaultActs } from "./fault-acts.ts";
@@ -263,7 +270,7 @@ export class World {
         sites: this.#sites,
         oracle,
         published: this.#checkers.published,
-        toleranceMs: 1_500 + (this.#profile.faults.has("clockJump") ? 4_000 : 0),
+        toleranceMs: CALM_TOLERANCE_MS + (this.#profile.faults.has("clockJump") ? 4_000 : 0),
         writtenAt: (site, key) =>
           this.#writtenAt.get(`${site.name}\0${cache.name}\0${key}`) ?? Number.NEGATIVE_INFINITY,
       });
@@ -333,6 +340,7 @@ export class World {
             tokenZero: p("tokenZero", 0.3),
           },
           onChange: (change) => this.#changed(name, cache, change),
+          onDeaf: () => this.#deaf(name),
         });
       const cacheNames = [...this.#profile.caches.map((c) => c.name), NEVER, OFF];
       const caches = new Map(cacheNames.map((cache) => [cache, make(cache)]));
@@ -380,8 +388,11 @@ export class World {
     const oracle = this.#oracles.get(cache);
     if (oracle === undefined) return;
     const site = this.#site(name);
-    const isProof = this.#isProof(site, cache, change, oracle);
-    oracle.changed(name, change, rowOf(site, cache, key), isProof);
+    oracle.changed(name, change, rowOf(site, cache, key), {
+      isProof: this.#isProof(site, cache, change, oracle),
+      isHeard: this.#isHeard(site, cache),
+      at: site.ground.wall.now(),
+    });
   }
 
   /**
@@ -395,6 +406,21 @@ export class World {
     if (after === undefined && this.#kindOf(cache) === "evicts") return false;
     const isReady = site.site?.caches.get(cache)?.agent?.isReady === true;
     return after !== undefined || isReady || !oracle.mayGoFromElsewhere(site.name, key);
+  }
+
+  /** Whether a live listener tells of what happens now. */
+  #isHeard({ site, ground }: SimSite, cache: string): boolean {
+    const agent = site?.caches.get(cache)?.agent;
+    const isListened = ground.caches.caches.get(cache)?.hasListener === true;
+    return isListened && agent?.state === "live" && agent.gap === undefined;
+  }
+
+  /** Events that are under way are lost: a scan will find what they told of. */
+  #deaf(name: string): void {
+    const site = this.#site(name);
+    for (const [cache, key, oracle] of this.#everyKey()) {
+      if (!this.#isCaptured(site, cache, key)) oracle.unheard(name, key);
+    }
   }
 
   /** Whether a scan would say that the cache was restarted. */
@@ -418,6 +444,7 @@ export class World {
   /** A process died: a key that went a moment ago may have gone by what came from elsewhere. */
   #died(name: string): void {
     const site = this.#site(name);
+    this.#deaf(name);
     for (const [cache, key, oracle] of this.#everyKey()) {
       if (cacheOf(site, cache).peek(key) !== undefined) continue;
       if (!this.#isCaptured(site, cache, key) && oracle.mayGoFromElsewhere(name, key)) {
