@@ -358,9 +358,10 @@ export class Applier {
     const wanted = plan.write === "put" ? plan.wanted : undefined;
     const isSeen = this.#parts.listener() > 0 && entry?.held?.seenBy === this.#parts.listener();
     // Its event would read as a client's remove where the key waits for a copy, or does by the time that the event comes.
-    if (plan.write === "remove" && (plan.presence === "absent" || isSeen)) {
-      unknownWrites.add(key, expected, undefined, isSeen);
-    }
+    const told =
+      plan.write === "remove" && (plan.presence === "absent" || isSeen)
+        ? unknownWrites.add(key, expected, undefined, isSeen)
+        : undefined;
     try {
       const outcome =
         wanted?.value !== undefined
@@ -370,6 +371,7 @@ export class Applier {
             : await connector.remove(key, expected);
       if (outcome === "done") return { end: "done", token: undefined };
       stats.lostRaces += 1;
+      if (told !== undefined) unknownWrites.refused(key, told);
     } catch (error) {
       if (!isOutcomeUnknown(error)) throw error;
       stats.unknownOutcomes += 1;

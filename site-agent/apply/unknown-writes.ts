@@ -38,16 +38,25 @@ export class UnknownWrites {
     expected: bigint | "missing",
     wanted: Wanted | undefined,
     isSeen: boolean = false,
-  ): void {
+  ): UnknownWrite {
     const until = this.#clock.monotonic() + UNKNOWN_WRITE_MS;
     const before = this.#writes.get(key) ?? [];
     this.#writes.delete(key);
-    this.#writes.set(key, [...before.slice(-7), { expected, wanted, isSeen, until }]);
-    if (this.#writes.size <= UNKNOWN_WRITES_MAX) return;
+    const write = { expected, wanted, isSeen, until };
+    this.#writes.set(key, [...before.slice(-7), write]);
+    if (this.#writes.size <= UNKNOWN_WRITES_MAX) return write;
     for (const [oldest] of this.#writes) {
       this.#writes.delete(oldest);
-      return;
+      break;
     }
+    return write;
+  }
+
+  /** The server answered that it did not do this write: it explains nothing. */
+  refused(key: Key, write: UnknownWrite): void {
+    const open = (this.#writes.get(key) ?? []).filter((other) => other !== write);
+    if (open.length > 0) this.#writes.set(key, open);
+    else this.#writes.delete(key);
   }
 
   /**

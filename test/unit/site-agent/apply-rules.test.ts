@@ -151,6 +151,14 @@ describe("cache writes without an answer", () => {
     }
   });
 
+  it("explain nothing once the server answered that they were not done (I3)", () => {
+    const { writes } = make();
+    writes.add("k", 1n, undefined);
+    writes.refused("k", writes.add("k", 2n, undefined));
+    expect(writes.explain("k", undefined, "")).toMatchObject({ expected: 1n });
+    expect(writes.explain("k", undefined, "")).toBeUndefined();
+  });
+
   it("explain a lifespan that began as late as the write may have been done, and none that began later (I4)", () => {
     const [expiresAt, lateMs] = [NOW, 4_000];
     const isOurs = (ms: number, end = expiresAt) => {
