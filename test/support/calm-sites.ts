@@ -36,7 +36,6 @@ export class CalmSites {
   /** Site and key, joined by a blank, to what its cache says that it holds; undefined: nothing. */
   readonly tampered = new Map<string, string | undefined>();
   readonly #time: SimTime;
-  readonly #configs = new Map<string, Config>();
 
   constructor(names: readonly string[], rule: Rule = "mode: async", seed = 1) {
     const random = new SimRandom(seed);
@@ -49,7 +48,8 @@ export class CalmSites {
     const logs = new Map(names.map((name) => [name, new SimLog(name, parts, CALM_LOG)]));
     this.sites = names.map((name) => {
       const wall = new WallClock(this.#time, 0);
-      const options = { faults: CALM_CACHE, wall, onChange: () => undefined };
+      const nothing = (): void => undefined;
+      const options = { faults: CALM_CACHE, wall, onChange: nothing, onDeaf: nothing };
       const caches = new Map([["sessions", new SimCache("sessions", parts, options)]]);
       const mirrors = new Map(
         [...logs].flatMap(([origin, log]) =>
@@ -68,7 +68,7 @@ export class CalmSites {
       const ground = {
         name,
         wall,
-        caches: new TamperedServer(caches, (key, state) => {
+        caches: new TamperedServer(caches, random.fork(), (key, state) => {
           const as = this.tampered.get(`${name} ${key}`);
           if (as === undefined) return this.tampered.has(`${name} ${key}`) ? undefined : state;
           return state && { ...state, value: Buffer.from(as) };
@@ -77,15 +77,12 @@ export class CalmSites {
         mirrors,
         links: this.links,
         parts,
+        lease: undefined,
         onFailure: (error: unknown) => this.failures.push(error),
+        onCommit: nothing,
+        onDeath: nothing,
       };
-      this.#configs.set(name, configOf(names, rule));
-      const configs = this.#configs;
-      return new SimSite(
-        Object.defineProperty({ ...ground, config: configOf(names, rule) }, "config", {
-          get: () => configs.get(name),
-        }),
-      );
+      return new SimSite(ground, configOf(names, rule));
     });
   }
 
@@ -98,7 +95,7 @@ export class CalmSites {
   /** The file that a site's next process reads. */
   configure(name: string, rule: Rule): void {
     const names = this.sites.map((site) => site.name);
-    this.#configs.set(name, configOf(names, rule));
+    this.site(name).config = configOf(names, rule);
   }
 
   handled(name: string): HandledCache {
@@ -108,7 +105,7 @@ export class CalmSites {
   }
 
   put(name: string, key: string, value: string): void {
-    this.#cache(name).put(key, Buffer.from(value), 0, "client");
+    this.#cache(name).put(key, Buffer.from(value), { lifespanMs: 0, maxIdleMs: 0 }, "client");
   }
 
   remove(name: string, key: string): void {
@@ -116,9 +113,9 @@ export class CalmSites {
   }
 
   get config(): Config {
-    const [config] = this.#configs.values();
-    if (config === undefined) throw new Error("no site");
-    return config;
+    const [site] = this.sites;
+    if (site === undefined) throw new Error("no site");
+    return site.config;
   }
 
   /** What a command that reaches the NATS of a site asks with; every site that runs answers from now on. */
@@ -148,10 +145,7 @@ export class CalmSites {
 
   /** Everything that a site's process wrote about itself is lost; it must not run. */
   loseLedger(name: string): void {
-    const { disk } = this.site(name);
-    disk.synced();
-    disk.rows.clear();
-    disk.synced();
+    this.site(name).loseLedger();
   }
 
   async pass(ms: number): Promise<void> {
@@ -215,8 +209,8 @@ type Tamper = (key: string, state: CacheState | undefined) => CacheState | undef
 class TamperedServer extends SimCacheServer {
   readonly #tamper: Tamper;
 
-  constructor(caches: ReadonlyMap<string, SimCache>, tamper: Tamper) {
-    super(caches);
+  constructor(caches: ReadonlyMap<string, SimCache>, random: SimRandom, tamper: Tamper) {
+    super(caches, 1, random);
     this.#tamper = tamper;
   }
 

@@ -12,7 +12,7 @@ export interface Shrunk {
 }
 
 /** Worlds that one search runs at most. */
-const RUNS_MAX = 400;
+const RUNS_MAX = 150;
 
 /**
  * Leaves out faults and steps of a failing world as long as what is left still breaks the same promise: halves first, then

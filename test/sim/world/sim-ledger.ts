@@ -52,7 +52,13 @@ class Rows {
 }
 
 const NO_ROWS: ReadonlyMap<string, unknown> = new Map();
-const tableOf = (key: string): string => key.slice(0, key.lastIndexOf("\0") + 1);
+
+/** The first part of a name, or, of tables that there is one of for each cache, the first two. */
+function tableOf(key: string): string {
+  const end = key.indexOf("\0");
+  const isPerCache = key.startsWith("entry\0") || key.startsWith("outbox\0");
+  return key.slice(0, (isPerCache ? key.indexOf("\0", end + 1) : end) + 1);
+}
 
 /**
  * What of a ledger outlives its process: the committed rows, and those of them that are on disk. A crash of the process
