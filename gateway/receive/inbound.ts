@@ -1,7 +1,7 @@
 import { backOffMs } from "../../topology/back-off.ts";
 import { setMaxListeners } from "node:events";
 import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
-import { RETRY_MS_MAX } from "../../topology/limits.ts";
+import { MIRROR_STALL_MS, RETRY_MS_MAX } from "../../topology/limits.ts";
 import type { CacheName, SiteName } from "../../topology/names.ts";
 import type {
   Clock,
@@ -53,6 +53,8 @@ export class Inbound {
   #progress: MirrorProgress | undefined;
   #mirror: MirrorState | undefined;
   readonly #receivers: Receiver[] = [];
+  /** Caches that seem to miss records, with the position where they stand and since when, monotonic ms. */
+  readonly #standing = new Map<CacheName, { readonly seq: number; readonly since: number }>();
   #restart: (() => void) | undefined;
 
   constructor(parts: InboundParts) {
@@ -200,6 +202,28 @@ export class Inbound {
     }
   }
 
+  /**
+   * A mirror that was away while its origin trimmed goes to the origin's end all the same, with holes that nothing tells of:
+   * all is read, and the cache's newest record was not among it.
+   */
+  #tellSkipped(mirror: MirrorState, log: LogState): void {
+    const { origin, positions, onGap, announcedEnd, clock } = this.#parts;
+    for (const receiver of this.#receivers) {
+      const { cache } = receiver;
+      const known = positions.knownUpTo(origin, cache, log.created);
+      const seq = Math.max(receiver.applied().seq, known);
+      const end = announcedEnd(cache) ?? 0;
+      const isRead = receiver.isIdle && receiver.blocked === undefined && mirror.lastSeq >= end;
+      const stands = this.#standing.get(cache);
+      if (!isRead || !trimmedPast(log, seq, end)) this.#standing.delete(cache);
+      else if (stands?.seq !== seq) this.#standing.set(cache, { seq, since: clock.monotonic() });
+      else if (clock.monotonic() - stands.since >= MIRROR_STALL_MS) {
+        positions.setToldMissing(origin, cache, { created: log.created, seq: end });
+        onGap([cache], `the log of ${origin} was trimmed while its mirror was away`);
+      }
+    }
+  }
+
   /** Compares the mirror with what the origin announces, and makes it anew when it follows a log that is gone. */
   async #watch(signal: AbortSignal): Promise<void> {
     const { mirror, clock, announced, logger, origin } = this.#parts;
@@ -215,6 +239,7 @@ export class Inbound {
       if (verdict === "ok") {
         this.#tellTrimmed(end.created, state, 0);
         this.#tellTrimmed(end.created, end, state.lastSeq);
+        this.#tellSkipped(state, end);
       }
       const batches = this.receivers.reduce((sum, r) => sum + r.stats.batches, 0);
       const isApplied = batches === batchesBefore && this.receivers.every((r) => r.isIdle);

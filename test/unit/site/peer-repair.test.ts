@@ -59,6 +59,23 @@ describe("a gap between two sites is closed by a resync, without a person", () =
     expect(world.handled("nyc").unconfirmed.get("lon")?.atRisk().mutations).toBe(0);
   });
 
+  it("after a mirror that was away went to the end of a log that was trimmed, with holes that nothing tells of", async () => {
+    const world = await running();
+    await missed(world);
+    const { stream } = world.site("nyc").ground.log;
+    const mirror = world.site("lon").ground.mirrors.get("nyc")?.stream;
+    if (stream === undefined || mirror === undefined) throw new Error("no stream");
+    stream.trim(stream.lastSeq);
+    mirror.lastSeq = stream.lastSeq;
+    heal(world);
+    await world.until("the gap", () => world.handled("lon").peerGaps.size > 0);
+    await world.rest();
+    expectLevel(world);
+    expect(world.contents("lon")).toMatchObject({ new: "n" });
+    await world.pass(30_000);
+    expect(world.handled("lon").repair?.repaired).toBe(1);
+  });
+
   it("tells no target position of what it brought, and lets tombstones go again once it ended", async () => {
     const world = await running();
     await missed(world);
