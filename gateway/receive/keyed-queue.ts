@@ -48,9 +48,13 @@ export class KeyedQueue<T> {
     this.#start();
   }
 
+  get hasRoom(): boolean {
+    return this.#items < this.#itemsMax;
+  }
+
   /** Resolves when there is room for more. */
   async room(): Promise<void> {
-    while (this.#items >= this.#itemsMax) await this.#change();
+    while (!this.hasRoom) await this.#change();
   }
 
   /** Resolves when the queue is empty. */
@@ -87,6 +91,10 @@ export class KeyedQueue<T> {
 
   async #runOne(key: Key, items: readonly T[]): Promise<void> {
     await this.#work(key, items);
+    this.#ended(key, items);
+  }
+
+  #ended(key: Key, items: readonly T[]): void {
     this.#running.delete(key);
     if (this.#waiting.has(key)) this.#enqueue(key);
     this.#items -= items.length;

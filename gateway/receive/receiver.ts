@@ -222,7 +222,7 @@ export class Receiver {
     };
     const offsetMs = batch.header.offsets.get(this.#parts.site) ?? this.#parts.offsetMs();
     for (const mutation of batch.mutations) {
-      await this.#queue.room();
+      if (!this.#queue.hasRoom) await this.#queue.room();
       const arrival = arrivalOf(mutation, this.origin, offsetMs);
       this.#queue.push(mutation.key, { arrival, batch: open });
     }
