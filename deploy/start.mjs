@@ -5,9 +5,15 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { build } from "./start/build.mjs";
 import { Missing, ROOT, run, say } from "./start/ground.mjs";
-import { infinispanClassPath, java, javaClientClassPath } from "./start/maven.mjs";
+import {
+  drillCheckerClassPath,
+  infinispanClassPath,
+  java,
+  javaClientClassPath,
+} from "./start/maven.mjs";
 import { natsServer } from "./start/nats-server.mjs";
 import { check, live, test } from "./start/tiers.mjs";
+import { toxiproxy } from "./start/toxiproxy.mjs";
 
 /** Builds `project`, then runs one of its compiled files with this process's stdout; its exit code is the task's. */
 async function compiled(project, file, args, env = {}) {
@@ -30,6 +36,8 @@ async function which([thing]) {
     java,
     infinispan: infinispanClassPath,
     "java-client": javaClientClassPath,
+    "drill-checker": drillCheckerClassPath,
+    toxiproxy,
   };
   const find = things[thing];
   if (find === undefined) {

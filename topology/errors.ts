@@ -157,6 +157,12 @@ export const ErrorCode = {
   LabInTheWay: "IS4004",
   /** The folder is no lab's folder, or its `lab.json` cannot be read. Remedy: name the right folder; a damaged `lab.json` can be deleted once its processes are stopped. */
   LabFolderInvalid: "IS4005",
+  /** No drill has this name, and no file is at this path. Remedy: `isthmus drill list` shows the names; a path ends in .yaml. */
+  DrillUnknown: "IS4010",
+  /** The checker of the drills did not find faults that were planted for it, or ended: its verdicts would mean nothing. Remedy: read its words in the message; check that Java runs and both caches answer. */
+  DrillCheckerFailed: "IS4011",
+  /** A step of a drill could not be done. Remedy: as the message says; the drill counts as failed. */
+  DrillStepFailed: "IS4012",
 
   /** A verb or an option that does not exist. Remedy: see `isthmus --help`. */
   UsageUnknown: "IS5001",

@@ -4,6 +4,7 @@ import { completion } from "./completion.ts";
 import { conflicts } from "./conflicts.ts";
 import { deadLetters } from "./dead-letters.ts";
 import { demo } from "./demo.ts";
+import { drill } from "./drill.ts";
 import { lab } from "./lab.ts";
 import { natsConfig } from "./nats-config.ts";
 import { resync } from "./resync.ts";
@@ -27,6 +28,7 @@ export const verbs: readonly Verb[] = [
   caches,
   natsConfig,
   lab,
+  drill,
   completion,
 ];
 
@@ -44,6 +46,5 @@ export const plannedVerbs: readonly string[] = [
   "switchover",
   "failover",
   "quarantine",
-  "drill",
   "keys",
 ];

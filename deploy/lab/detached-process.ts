@@ -17,15 +17,17 @@ export interface ProcessIdentity {
 /**
  * Starts a program that outlives this one, in a process group of its own, so that Ctrl-C at the terminal does not reach it.
  *
- * @throws Error when the program cannot be started.
+ * `environment` is added to this program's own. @throws Error when the program cannot be started.
  */
 export async function startDetached(
   command: string,
   args: readonly string[],
   logFile: string,
+  environment: Readonly<Record<string, string>> = {},
 ): Promise<ProcessIdentity> {
   const log = openSync(logFile, "a");
-  const child = spawn(command, args, { stdio: ["ignore", log, log], detached: true });
+  const env = { ...process.env, ...environment };
+  const child = spawn(command, args, { stdio: ["ignore", log, log], detached: true, env });
   closeSync(log);
   await once(child, "spawn");
   child.unref();

@@ -65,15 +65,35 @@ async function mustBeFree(kind: string, port: number): Promise<void> {
 /** How the lab's file begins; no other file is ever written over. */
 export const LAB_MARK = "# Two sites on this machine, written by `isthmus lab up`.";
 
-/** The lab's `isthmus.yaml`; paths in it are relative to it. */
-export function labFile(ports: Readonly<Record<LabSiteName, LabPorts>>): string {
+/** What a lab is for: its caches, the file's rules for them, and what else its making takes. */
+export interface LabShape {
+  /** The file's preset, and what it says about it. */
+  readonly preset: string;
+  /** Rows of `policies`. */
+  readonly rules: readonly string[];
+  readonly caches: Readonly<Record<string, CacheOptions>>;
+  /**
+   * Called once the ports are known, before anything is started, with the lab's folder; may resolve with another port of
+   * 127.0.0.1 at which the first site's leaf listener is dialled, that of a proxy.
+   */
+  prepare?(folder: string, ports: Readonly<Record<LabSiteName, LabPorts>>): Promise<number | void>;
+}
+
+/** The lab's `isthmus.yaml`; paths in it are relative to it. `dialled` is where the first site's leaf is reached, if not there. */
+export function labFile(
+  ports: Readonly<Record<LabSiteName, LabPorts>>,
+  shape: Pick<LabShape, "preset" | "rules"> = labShape(),
+  dialled?: number,
+): string {
   const sites = LAB_SITES.map((site) => {
     const { cache, nats, leaf, http } = ports[site];
+    const through =
+      dialled === undefined || site !== LAB_SITES[0] ? "" : `, advertise: "127.0.0.1:${dialled}"`;
     return `  ${site}:
     cache: { kind: infinispan, servers: ["127.0.0.1:${cache}"] }
     nats:
       servers: ["nats://127.0.0.1:${nats}"]
-      leaf: { listen: "127.0.0.1:${leaf}" }
+      leaf: { listen: "127.0.0.1:${leaf}"${through} }
       storeDir: ./${site}/jetstream
     http: { listen: "127.0.0.1:${http}" }
     data: ./${site}/ledger
@@ -82,18 +102,21 @@ export function labFile(ports: Readonly<Record<LabSiteName, LabPorts>>): string 
   return `${LAB_MARK}
 apiVersion: isthmus/v1
 name: lab
-preset: keycloak # what it says of each cache: isthmus caches
+preset: ${shape.preset}
 sites:
 ${sites.join("")}policies:
-  - { match: ${DEMO_CACHE}, mode: async }
-limits:
+${shape.rules.map((rule) => `  - ${rule}\n`).join("")}limits:
   logMaxBytes: 1GiB
 `;
 }
 
-/** The caches of each Infinispan: those of the Keycloak preset that leave a site, and {@link DEMO_CACHE}. */
-export function labCaches(): Record<string, CacheOptions> {
+/** What `lab up` gives: the caches of the Keycloak preset that leave a site, and {@link DEMO_CACHE}. */
+export function labShape(): LabShape {
   const names = keycloakPreset.filter(({ mode }) => mode !== "never").map(({ cache }) => cache);
   const options: CacheOptions = { kind: "distributed", persistent: true };
-  return Object.fromEntries([...names, DEMO_CACHE].map((name) => [name, options]));
+  return {
+    preset: "keycloak # what it says of each cache: isthmus caches",
+    rules: [`{ match: ${DEMO_CACHE}, mode: async }`],
+    caches: Object.fromEntries([...names, DEMO_CACHE].map((name) => [name, options])),
+  };
 }

@@ -11,6 +11,7 @@ import { connect } from "node:net";
 import { join } from "node:path";
 import type { Config } from "../../topology/config/config.ts";
 import { natsServerConfig, renderServerConfig } from "../nats/server-config.ts";
+import type { CacheOptions } from "./infinispan-config.ts";
 import { startDetached } from "./detached-process.ts";
 import {
   HOT_ROD_ANSWER,
@@ -19,7 +20,6 @@ import {
   infinispanArguments,
   writeInfinispanHome,
 } from "./infinispan-home.ts";
-import { labCaches } from "./lab-file.ts";
 import type { LabPorts, LabSiteName } from "./lab-file.ts";
 import type { LabFolder, LabProcess } from "./lab-state.ts";
 import { answers } from "./server-process.ts";
@@ -33,6 +33,8 @@ export interface LabPlan {
   readonly folder: LabFolder;
   readonly config: Config;
   readonly ports: Readonly<Record<LabSiteName, LabPorts>>;
+  /** The caches of each Infinispan. */
+  readonly caches: Readonly<Record<string, CacheOptions>>;
 }
 
 type Part = Pick<LabProcess, "kind" | "name" | "ports" | "log">;
@@ -62,7 +64,7 @@ export async function startInfinispan(plan: LabPlan, site: LabSiteName): Promise
     port: cache,
     clusterPort: cluster,
     members: [cluster],
-    caches: labCaches(),
+    caches: plan.caches,
   });
   const log = join(siteFolder(plan, site), "infinispan.log");
   const name = `Infinispan ${site}`;
@@ -71,14 +73,18 @@ export async function startInfinispan(plan: LabPlan, site: LabSiteName): Promise
   return start(part, site, await which("java"), args);
 }
 
-/** Starts a site's process, `isthmus run`. */
-export function startSite(plan: LabPlan, site: LabSiteName): Promise<LabProcess> {
+/** Starts a site's process, `isthmus run`; `environment` is added to this program's own. */
+export function startSite(
+  plan: LabPlan,
+  site: LabSiteName,
+  environment: Readonly<Record<string, string>> = {},
+): Promise<LabProcess> {
   const program = join(projectRoot(), "deploy", "bin", "isthmus.mjs");
   const log = join(siteFolder(plan, site), "isthmus.log");
   const { http } = plan.ports[site];
   const part: Part = { kind: "isthmus", name: `isthmus ${site}`, ports: { http }, log };
   const args = [program, "run", "-f", plan.folder.file, "--site", site];
-  return start(part, site, process.execPath, args);
+  return start(part, site, process.execPath, args, environment);
 }
 
 function siteFolder({ folder }: LabPlan, site: LabSiteName): string {
@@ -87,9 +93,15 @@ function siteFolder({ folder }: LabPlan, site: LabSiteName): string {
   return path;
 }
 
-async function start(part: Part, site: LabSiteName, command: string, args: string[]) {
+async function start(
+  part: Part,
+  site: LabSiteName,
+  command: string,
+  args: string[],
+  environment: Readonly<Record<string, string>> = {},
+) {
   const logFrom = existsSync(part.log) ? statSync(part.log).size : 0;
-  return { ...part, site, logFrom, ...(await startDetached(command, args, part.log)) };
+  return { ...part, site, logFrom, ...(await startDetached(command, args, part.log, environment)) };
 }
 
 /** Why a process that runs is not ready yet, or undefined when it is. */

@@ -5,8 +5,8 @@ import { parseConfig } from "../../topology/config/parse-config.ts";
 import { ErrorCode, IsthmusError, assert } from "../../topology/errors.ts";
 import { endProcess, isRunning } from "./detached-process.ts";
 import type { ProcessIdentity } from "./detached-process.ts";
-import { LAB_SITES, labFile, labPorts } from "./lab-file.ts";
-import type { LabSiteName } from "./lab-file.ts";
+import { LAB_SITES, labFile, labPorts, labShape } from "./lab-file.ts";
+import type { LabShape, LabSiteName } from "./lab-file.ts";
 import {
   fatalLine,
   logOf,
@@ -56,6 +56,7 @@ export interface LabStatus {
 export class Lab {
   readonly folder: LabFolder;
   readonly #say: Say;
+  #running: { readonly plan: LabPlan; readonly state: LabState } | undefined;
 
   /** `path` is the lab's folder; nothing is read or made yet. */
   constructor(path: string, say: Say) {
@@ -69,13 +70,18 @@ export class Lab {
    *
    * @throws IsthmusError LabInTheWay, LabFolderInvalid, LabPortTaken, LabPartMissing, LabProcessFailed
    */
-  async up(base: number | undefined, signal: AbortSignal): Promise<boolean> {
+  async up(
+    base: number | undefined,
+    signal: AbortSignal,
+    shape: LabShape = labShape(),
+  ): Promise<boolean> {
     if (await this.#runs(base)) return false;
     this.folder.make();
     this.#say("looking for nats-server, Java and Infinispan; a first run fetches what is missing");
     await this.#provision();
     const ports = await labPorts(base);
-    const source = labFile(ports);
+    const dialled = (await shape.prepare?.(this.folder.path, ports)) ?? undefined;
+    const source = labFile(ports, shape, dialled);
     writeFileSync(this.folder.file, source);
     const at = { file: this.folder.file, directory: this.folder.path };
     const { config, diagnostics } = parseConfig(source, at);
@@ -84,16 +90,51 @@ export class Lab {
     const state: LabState = { phase: "starting", by, processes: [], ...(base && { base }) };
     this.folder.keep(state);
     try {
-      const plan: LabPlan = { folder: this.folder, config, ports };
+      const plan: LabPlan = { folder: this.folder, config, ports, caches: shape.caches };
       await this.#startAll(plan, state, signal);
       state.phase = "running";
       this.folder.keep(state);
+      this.#running = { plan, state };
       return true;
     } catch (error) {
       this.#say("stopping what was started");
       await this.#stopAll(state);
       throw error;
     }
+  }
+
+  /** A process of a lab that {@link up} of this object started. */
+  part(kind: LabProcess["kind"], site: LabSiteName): LabProcess {
+    const part = this.#running?.state.processes.find((p) => p.kind === kind && p.site === site);
+    assert(part !== undefined, () => `no ${kind} ${site} was started`);
+    return part;
+  }
+
+  /**
+   * Starts a process again that ended, and resolves once it is ready. `environment` is for a site's process.
+   *
+   * @throws IsthmusError LabProcessFailed, LabInTheWay when it still runs
+   */
+  async start(
+    kind: LabProcess["kind"],
+    site: LabSiteName,
+    signal: AbortSignal,
+    environment: Readonly<Record<string, string>> = {},
+  ): Promise<LabProcess> {
+    const running = this.#running;
+    assert(running !== undefined, "the lab was not started");
+    const old = this.part(kind, site);
+    if (await isRunning(old))
+      throw new IsthmusError(ErrorCode.LabInTheWay, `${old.name} still runs: process ${old.pid}`);
+    const { plan, state } = running;
+    const part =
+      kind === "isthmus"
+        ? await startSite(plan, site, environment)
+        : await (kind === "infinispan" ? startInfinispan : startNats)(plan, site);
+    state.processes.splice(state.processes.indexOf(old), 1, part);
+    this.folder.keep(state);
+    await untilReady(part, signal);
+    return part;
   }
 
   /** The lab as it is now; undefined when there is none. */

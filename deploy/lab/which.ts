@@ -22,7 +22,7 @@ export function projectRoot(): string {
  * @throws Error that says what to install.
  */
 export function which(
-  thing: "nats-server" | "java" | "infinispan" | "java-client",
+  thing: "nats-server" | "java" | "infinispan" | "java-client" | "drill-checker" | "toxiproxy",
 ): Promise<string> {
   let path = found.get(thing);
   if (path === undefined) {

@@ -1,5 +1,13 @@
 // Fetches the jars of the Infinispan server and of the Java Hot Rod client with Maven.
-import { existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from "node:fs";
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from "node:fs";
 import { join } from "node:path";
 import { CACHE, Missing, ROOT, onPath, run, say } from "./ground.mjs";
 
@@ -57,6 +65,17 @@ export async function infinispanClassPath() {
   const goals = ["dependency:copy-dependencies"];
   const folder = await once([pom], join(CACHE, "infinispan-16.0.7"), "infinispan", goals);
   return join(folder, "lib", "*");
+}
+
+/** The class path of the drills' checker. Throws Missing("java"). */
+export async function drillCheckerClassPath() {
+  await java();
+  const home = join(ROOT, "deploy", "drills", "java");
+  const sources = readdirSync(home).filter((name) => name.endsWith(".java"));
+  const inputs = ["pom.xml", ...sources.sort()].map((name) => join(home, name));
+  const goals = ["compile", "dependency:copy-dependencies"];
+  const folder = await once(inputs, join(CACHE, "drill-checker"), "java", goals);
+  return `${join(folder, "target", "classes")}:${join(folder, "lib", "*")}`;
 }
 
 /** The class path of the Java Hot Rod client that the live tests write and read with. Throws Missing("java"). */

@@ -1,12 +1,11 @@
-import { LineCounter, isScalar, parseDocument } from "yaml";
+import { isScalar } from "yaml";
 import { ErrorCode } from "../errors.ts";
-import { FILE_BYTES_MAX } from "../limits.ts";
 import { PRESETS } from "./config.ts";
 import type { Config, PolicyRule, Site } from "./config.ts";
 import type { Diagnostic } from "./diagnostic.ts";
-import { FileReading } from "./file-reading.ts";
-import type { Place } from "./file-reading.ts";
+import type { FileReading } from "./file-reading.ts";
 import { limits } from "./limit-readers.ts";
+import { parseFile } from "./parse-file.ts";
 import {
   FAULT,
   choice,
@@ -46,34 +45,8 @@ export function parseConfig(
   source: string,
   options: { readonly file: string; readonly directory?: string },
 ): ParsedConfig {
-  const lines = new LineCounter();
-  const isTooLarge = Buffer.byteLength(source) > FILE_BYTES_MAX;
-  const document = parseDocument(isTooLarge ? "" : source, {
-    lineCounter: lines,
-    prettyErrors: false,
-    version: "1.2",
-  });
-  const file = new FileReading(options.file, document, lines, options.directory);
-  let config: Config | undefined;
-  if (isTooLarge)
-    file.error(file.top(), ErrorCode.FileOutOfRange, `expected at most ${FILE_BYTES_MAX} bytes`);
-  else if (noteYamlFaults(document, file)) config = readTop(file);
-  const diagnostics = file.diagnostics.sort((a, b) => a.line - b.line || a.col - b.col);
-  const faulty = diagnostics.some((d) => d.severity === "error");
-  return { config: faulty ? undefined : config, diagnostics };
-}
-
-/** Notes what the YAML parser found; false if it makes no sense to read on. */
-function noteYamlFaults(document: ReturnType<typeof parseDocument>, file: FileReading): boolean {
-  const at = (offset: number): Place => ({ node: null, path: "", offset });
-  for (const { code, message, pos } of document.errors) {
-    if (code === "DUPLICATE_KEY")
-      file.error(at(pos[0]), ErrorCode.FileDuplicateKey, "this mapping has the same key before");
-    else file.error(at(pos[0]), ErrorCode.FileNotYaml, message);
-  }
-  for (const { message, pos } of document.warnings)
-    file.warning(at(pos[0]), ErrorCode.FileNotYaml, message);
-  return document.errors.every(({ code }) => code === "DUPLICATE_KEY");
+  const { value, diagnostics } = parseFile(source, options, readTop);
+  return { config: value, diagnostics };
 }
 
 function readTop(file: FileReading): Config | undefined {

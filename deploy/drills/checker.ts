@@ -1,0 +1,211 @@
+import { execFile, spawn } from "node:child_process";
+import type { ChildProcess } from "node:child_process";
+import { once } from "node:events";
+import { closeSync, openSync } from "node:fs";
+import { createInterface } from "node:readline";
+import { promisify } from "node:util";
+import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
+import { which } from "../lab/which.ts";
+import type { LoadShape } from "./drill.ts";
+import type { Probes } from "./probes.ts";
+
+/** Heap of each of the checker's processes, in MiB. */
+const HEAP_MIB = 256;
+/** Writing threads a site: so many writes can be in flight there. */
+const THREADS_PER_SITE = 8;
+/** Its answer fits in this many bytes. */
+const ANSWER_BYTES_MAX = 2 ** 20;
+
+/** A site's Infinispan, `name@host:port`. */
+export type CacheAddress = string;
+
+/** What the checker found when it compared both caches with what was acknowledged. */
+export interface Verdict {
+  /** Acknowledged writes, forced to the checker's disk. */
+  readonly acknowledged: number;
+  /** Operations whose outcome is not known. */
+  readonly unknown: number;
+  /** Keys whose acknowledged writes are gone where the drill says that they may be. */
+  readonly excused: number;
+  /** How long it took until nothing was wrong any more, in ms. */
+  readonly settledMs: number;
+  /** Keys, once a site. */
+  readonly lost: number;
+  readonly altered: number;
+  readonly resurrected: number;
+  readonly unexpected: number;
+  readonly differing: number;
+  /** Operations in flight at each kill. */
+  readonly inFlight: readonly number[];
+  readonly examples: readonly string[];
+}
+
+/** The judge of a drill: Java processes that share no code with Isthmus, and keep their own record of what was acknowledged. */
+export class Checker {
+  readonly #classPath: string;
+  readonly #java: string;
+  readonly #sites: string;
+
+  private constructor(java: string, classPath: string, sites: readonly CacheAddress[]) {
+    this.#java = java;
+    this.#classPath = classPath;
+    this.#sites = `sites=${sites.join(",")}`;
+  }
+
+  /** @throws Error when Java or the client's jars cannot be had. */
+  static async of(sites: readonly CacheAddress[]): Promise<Checker> {
+    return new Checker(await which("java"), await which("drill-checker"), sites);
+  }
+
+  /** Has the checker find planted faults in `cache`, which nothing replicates. @throws IsthmusError DrillCheckerFailed */
+  async prove(cache: string, journal: string): Promise<string> {
+    return this.#run(["prove", this.#sites, `cache=${cache}`, `journal=${journal}`]);
+  }
+
+  /** Starts writing at all sites; every probe goes to `probes`. */
+  async load(cache: string, journal: string, shape: LoadShape, probes: Probes): Promise<Load> {
+    const args = [
+      this.#sites,
+      `cache=${cache}`,
+      `journal=${journal}`,
+      `threads=${THREADS_PER_SITE}`,
+      `rate=${shape.rate}`,
+      `keys=${shape.keys}`,
+      `conflictKeys=${shape.conflictKeys}`,
+      `conflicts=${shape.conflicts}`,
+      `removes=${shape.removes}`,
+    ];
+    const talk = openSync(`${journal}.log`, "a");
+    const child = spawn(this.#java, this.#arguments(["write", ...args]), {
+      stdio: ["pipe", "pipe", talk],
+    });
+    closeSync(talk);
+    return Load.begin(child, probes);
+  }
+
+  /**
+   * What the caches hold, against the journal; asked again for `settleMs` while something is wrong. `windows` are
+   * `site@fromMs@toMs`, `kills` are `fromMs-toMs`. @throws IsthmusError DrillCheckerFailed
+   */
+  async judge(
+    cache: string,
+    journal: string,
+    settleMs: number,
+    windows: readonly string[],
+    kills: readonly string[],
+  ): Promise<Verdict> {
+    const answer = await this.#run([
+      "check",
+      this.#sites,
+      `cache=${cache}`,
+      `journal=${journal}`,
+      `settleMs=${settleMs}`,
+      `windows=${windows.join(",")}`,
+      `kills=${kills.join(",")}`,
+    ]);
+    return JSON.parse(answer) as Verdict;
+  }
+
+  #arguments(args: readonly string[]): string[] {
+    const memory = [`-Xmx${HEAP_MIB}m`, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
+    return [...memory, "-cp", this.#classPath, "Checker", ...args];
+  }
+
+  async #run(args: readonly string[]): Promise<string> {
+    try {
+      const options = { maxBuffer: ANSWER_BYTES_MAX };
+      const { stdout } = await promisify(execFile)(this.#java, this.#arguments(args), options);
+      return stdout.trim().split("\n").at(-1) ?? "";
+    } catch (cause) {
+      const said = (cause as { stderr?: string }).stderr?.trim().split("\n") ?? [];
+      const why = said.find((line) => line.includes("Exception")) ?? said[0] ?? String(cause);
+      throw new IsthmusError(ErrorCode.DrillCheckerFailed, `the checker: ${why}`, { cause });
+    }
+  }
+}
+
+/** Writers at all sites, in the checker's own process. */
+export class Load {
+  readonly #child: ChildProcess;
+  readonly #ended: Promise<unknown>;
+  #acknowledged = 0;
+  #failed = 0;
+  #stopped: string | undefined;
+
+  private constructor(child: ChildProcess, probes: Probes) {
+    this.#child = child;
+    this.#ended = once(child, "exit");
+    if (child.stdout === null) throw new Error("the writers have no output");
+    createInterface({ input: child.stdout }).on("line", (line) => this.#hear(line, probes));
+  }
+
+  /** Resolves once it writes. */
+  static async begin(child: ChildProcess, probes: Probes): Promise<Load> {
+    const load = new Load(child, probes);
+    if (child.stdout === null) throw new Error("the writers have no output");
+    const ready = new Promise<void>((resolve) => {
+      child.stdout?.once("data", () => resolve());
+    });
+    await Promise.race([ready, load.#ended]);
+    load.#mustRun();
+    return load;
+  }
+
+  /** Writes that were acknowledged and forced to the checker's disk. */
+  get acknowledged(): number {
+    return this.#acknowledged;
+  }
+
+  /** Writes that were answered by an error, or by nothing. */
+  get failed(): number {
+    return this.#failed;
+  }
+
+  /** Writes as fast as it goes for so long. @throws IsthmusError DrillCheckerFailed when it ended */
+  burst(ms: number): void {
+    this.#tell(`burst ${ms}`);
+  }
+
+  /** Stops, and resolves with the number of acknowledged writes. @throws IsthmusError DrillCheckerFailed */
+  async stop(): Promise<number> {
+    this.#tell("stop");
+    await this.#ended;
+    if (this.#stopped === undefined) this.#mustRun();
+    return this.#acknowledged;
+  }
+
+  /** Ends it, whatever it does. */
+  async end(): Promise<void> {
+    if (this.#isOver()) return;
+    this.#child.kill("SIGKILL");
+    await this.#ended;
+  }
+
+  #tell(command: string): void {
+    this.#mustRun();
+    this.#child.stdin?.write(`${command}\n`);
+  }
+
+  #isOver(): boolean {
+    return this.#child.exitCode !== null || this.#child.signalCode !== null;
+  }
+
+  #mustRun(): void {
+    if (!this.#isOver()) return;
+    const how = this.#child.signalCode ?? `exit ${this.#child.exitCode}`;
+    throw new IsthmusError(ErrorCode.DrillCheckerFailed, `the checker's writers ended: ${how}`);
+  }
+
+  #hear(line: string, probes: Probes): void {
+    const [word, ...rest] = line.split(" ");
+    if (word === "probe" || word === "seen") {
+      const [from = "", to = "", n, at] = rest;
+      if (word === "probe") probes.written(`${from} to ${to}`, Number(n), Number(at));
+      else probes.seen(`${from} to ${to}`, Number(n), Number(at));
+    } else if (word === "acked" || word === "stopped") {
+      this.#acknowledged = Number(rest[0]);
+      this.#failed = Number(rest[1]);
+      if (word === "stopped") this.#stopped = line;
+    }
+  }
+}

@@ -1,0 +1,124 @@
+import type { LabSiteName } from "../lab/lab-file.ts";
+
+/** Processes that a drill can harm: a site's Isthmus, its nats-server, its Infinispan. */
+export const TARGETS = ["site", "nats", "infinispan"] as const;
+
+/** See {@link TARGETS}. */
+export type Target = (typeof TARGETS)[number];
+
+/** Ways of the link that can be cut: both connections' ends see it for `both`; one way just falls silent. */
+export const WAYS = ["both", "nyc-to-lon", "lon-to-nyc"] as const;
+
+/** See {@link WAYS}. */
+export type Way = (typeof WAYS)[number];
+
+/** A site's folders that a drill can remove: Isthmus's own data, and JetStream's. */
+export const FOLDERS = ["ledger", "jetstream"] as const;
+
+/** Groups a drill can be in: `smoke` belongs to `npm test`, `all` is every drill of the catalogue. */
+export const GROUPS = ["smoke"] as const;
+
+/** One process of one site. */
+export interface Whose {
+  readonly process: Target;
+  readonly at: LabSiteName;
+}
+
+/** What must be true at a moment of the drill, or come true in time. */
+export interface Expectation {
+  /** How long it may take to come true, in ms; 0: it is true now. */
+  readonly withinMs: number;
+  /** No write of either site waits longer than this for showing at the other, in ms. */
+  readonly lagBelowMs: number | undefined;
+  /** This site's status has told of a gap since the drill began. */
+  readonly gapAt: LabSiteName | undefined;
+  /** A problem in a site's status has, since the drill began, held these words or this code. */
+  readonly problem: { readonly at: LabSiteName; readonly says: string } | undefined;
+  /** Both sites are up to date, without a gap or a problem. */
+  readonly level: boolean | undefined;
+}
+
+/** One step: one of a closed set of actions. */
+export type Step =
+  | { readonly action: "run"; readonly ms: number }
+  | {
+      readonly action: "repeat";
+      readonly times: number;
+      readonly inSmoke: number;
+      readonly steps: readonly Step[];
+    }
+  | { readonly action: "cut"; readonly way: Way }
+  | { readonly action: "delay"; readonly ms: number; readonly jitterMs: number }
+  | { readonly action: "slow"; readonly bytesPerSecond: number }
+  | { readonly action: "flaky"; readonly ms: number }
+  | { readonly action: "heal" }
+  /** SIGKILL. `mayLoseMs`: acknowledged writes of this time before it may be gone, and are counted. */
+  | ({ readonly action: "kill"; readonly mayLoseMs: number } & Whose)
+  | ({ readonly action: "pause"; readonly ms: number } & Whose)
+  | ({ readonly action: "start" } & Whose)
+  | ({ readonly action: "stop" } & Whose)
+  | { readonly action: "skew-clock"; readonly at: LabSiteName; readonly byMs: number }
+  | { readonly action: "fill-disk"; readonly at: LabSiteName }
+  | {
+      readonly action: "remove-folder";
+      readonly folder: (typeof FOLDERS)[number];
+      readonly at: LabSiteName;
+    }
+  | { readonly action: "start-second"; readonly at: LabSiteName }
+  | { readonly action: "expect"; readonly expectation: Expectation };
+
+/** The write load of a drill. */
+export interface LoadShape {
+  /** Writes a second, both sites together. */
+  readonly rate: number;
+  /** Keys that one site alone writes, a site. */
+  readonly keys: number;
+  /** Keys that both sites write. */
+  readonly conflictKeys: number;
+  /** Percent of writes that go to those. */
+  readonly conflicts: number;
+  /** Percent of operations that are removes. */
+  readonly removes: number;
+}
+
+/** A rehearsal as its file has it. */
+export interface Drill {
+  readonly name: string;
+  readonly summary: string;
+  readonly groups: readonly (typeof GROUPS)[number][];
+  readonly load: LoadShape;
+  readonly steps: readonly Step[];
+  readonly after: {
+    /** How long after the load both sites may take to be equal, in ms. */
+    readonly equalWithinMs: number;
+    /** Longest time from a fault until writes made after it show at the other site, in ms; undefined: only measured. */
+    readonly rtoBelowMs: number | undefined;
+    /** Longest time from a fault's end until then, in ms; undefined: only measured. */
+    readonly recoveryBelowMs: number | undefined;
+  };
+}
+
+/** Something that a drill needs beyond a lab. */
+export type Need = "toxiproxy" | "root" | "faketime";
+
+const NEED_OF: Partial<Record<Step["action"], Need>> = {
+  cut: "toxiproxy",
+  delay: "toxiproxy",
+  slow: "toxiproxy",
+  flaky: "toxiproxy",
+  "fill-disk": "root",
+  "skew-clock": "faketime",
+};
+
+/** All steps, those that are repeated once. */
+export function allSteps(steps: readonly Step[]): Step[] {
+  return steps.flatMap((step) =>
+    step.action === "repeat" ? [step, ...allSteps(step.steps)] : [step],
+  );
+}
+
+/** What the drill's actions need beyond a lab. */
+export function needsOf(drill: Drill): Need[] {
+  const needs = allSteps(drill.steps).flatMap(({ action }) => NEED_OF[action] ?? []);
+  return [...new Set(needs)].sort();
+}

@@ -1,0 +1,36 @@
+import java.util.HashMap;
+import java.util.List;
+import java.util.Map;
+
+/** Arguments of the form {@code name=value}. */
+final class Options {
+  private final Map<String, String> values = new HashMap<>();
+
+  Options(String[] args) {
+    for (String arg : args) {
+      int at = arg.indexOf('=');
+      values.put(arg.substring(0, at), arg.substring(at + 1));
+    }
+  }
+
+  String text(String name) {
+    String value = values.get(name);
+    if (value == null) throw new IllegalArgumentException("missing " + name + "=");
+    return value;
+  }
+
+  int number(String name) {
+    return Integer.parseInt(text(name));
+  }
+
+  /** Values between commas; none when the option is missing or empty. */
+  List<String> list(String name) {
+    String value = values.getOrDefault(name, "");
+    return value.isEmpty() ? List.of() : List.of(value.split(","));
+  }
+
+  /** {@code sites=nyc@127.0.0.1:1,lon@127.0.0.1:2}. */
+  List<Site> sites() {
+    return list("sites").stream().map(each -> each.split("@")).map(p -> new Site(p[0], p[1])).toList();
+  }
+}

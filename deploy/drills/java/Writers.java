@@ -1,0 +1,164 @@
+import java.io.BufferedReader;
+import java.io.IOException;
+import java.io.InputStreamReader;
+import java.nio.charset.StandardCharsets;
+import java.nio.file.Path;
+import java.util.ArrayList;
+import java.util.List;
+import java.util.SplittableRandom;
+import java.util.concurrent.atomic.AtomicLong;
+import org.infinispan.client.hotrod.RemoteCache;
+import org.infinispan.client.hotrod.RemoteCacheManager;
+
+/**
+ * Writes at every site until told to stop. Each site has keys of its own, each key one thread, so the last acknowledged
+ * operation on it is what must show; keys that all sites write are for comparing only. Commands come on stdin: {@code burst MS}
+ * (as fast as it goes for so long), {@code pace WRITES_A_SECOND}, {@code stop}. Answers go to stdout.
+ */
+final class Writers {
+  private static final int FORCE_MS = 20;
+  private static final int TELL_MS = 500;
+
+  private static final AtomicLong SEQUENCE = new AtomicLong();
+  private static volatile boolean isStopped;
+  private static volatile long burstUntil;
+  private static volatile double perThread;
+  private static final AtomicLong FAILED = new AtomicLong();
+  private static volatile String fault = "-";
+
+  private Writers() {}
+
+  static void main(String[] args) throws Exception {
+    Options options = new Options(args);
+    List<Site> sites = options.sites();
+    int threads = options.number("threads");
+    perThread = options.number("rate") / (double) (threads * sites.size());
+    Journal journal = new Journal(Path.of(options.text("journal")));
+    List<RemoteCacheManager> managers = new ArrayList<>();
+    List<Thread> writers = new ArrayList<>();
+    for (Site site : sites) {
+      RemoteCacheManager manager = site.connect();
+      managers.add(manager);
+      RemoteCache<byte[], byte[]> cache = Site.cache(manager, options.text("cache"));
+      for (int i = 0; i < threads; i++) {
+        int thread = i;
+        writers.add(new Thread(() -> write(options, site, thread, threads, cache, journal)));
+      }
+    }
+    Thread flusher = new Thread(() -> force(journal));
+    flusher.setDaemon(true);
+    flusher.start();
+    Probes probes = new Probes(sites, options.text("cache"));
+    probes.start();
+    for (Thread writer : writers) writer.start();
+    tell("ready");
+    obey(threads * sites.size());
+    for (Thread writer : writers) writer.join();
+    probes.stop();
+    journal.close();
+    tell("stopped " + journal.acknowledged() + " " + FAILED.get() + " " + fault);
+  }
+
+  static synchronized void tell(String line) {
+    System.out.println(line);
+    System.out.flush();
+  }
+
+  private static void obey(int threads) throws IOException {
+    BufferedReader commands =
+        new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
+    for (String line = commands.readLine(); line != null; line = commands.readLine()) {
+      String[] words = line.split(" ");
+      switch (words[0]) {
+        case "burst" -> burstUntil = System.nanoTime() + Long.parseLong(words[1]) * 1_000_000;
+        case "pace" -> perThread = Double.parseDouble(words[1]) / threads;
+        case "stop" -> {
+          isStopped = true;
+          return;
+        }
+        default -> throw new IllegalArgumentException("unknown command " + line);
+      }
+    }
+    // The runner is gone.
+    isStopped = true;
+  }
+
+  private static void force(Journal journal) {
+    try {
+      for (int i = 0; !isStopped; i++) {
+        journal.force();
+        if (i % (TELL_MS / FORCE_MS) == 0)
+          tell("acked " + journal.acknowledged() + " " + FAILED.get());
+        Thread.sleep(FORCE_MS);
+      }
+    } catch (IOException | InterruptedException e) {
+      throw new IllegalStateException("the journal cannot be written", e);
+    }
+  }
+
+  private static void write(
+      Options options,
+      Site site,
+      int thread,
+      int threads,
+      RemoteCache<byte[], byte[]> cache,
+      Journal journal) {
+    int keys = options.number("keys") / threads;
+    int shared = options.number("conflictKeys");
+    int removePercent = options.number("removes");
+    int sharedPercent = shared == 0 ? 0 : options.number("conflicts");
+    SplittableRandom random = new SplittableRandom(site.name().hashCode() * 1000L + thread);
+    double due = System.nanoTime();
+    while (!isStopped) {
+      due = pause(due, random);
+      String key =
+          random.nextInt(100) < sharedPercent
+              ? "shared:" + random.nextInt(shared)
+              : site.name() + ":" + thread + ":" + random.nextInt(keys);
+      one(site, key, random.nextInt(100) >= removePercent, cache, journal);
+    }
+  }
+
+  /** Waits for the next operation's turn; what a stall held up is not made up for. */
+  private static double pause(double due, SplittableRandom random) {
+    double interval = 1e9 / perThread;
+    double next = Math.max(due + interval * (0.5 + random.nextDouble()), System.nanoTime() - interval);
+    try {
+      while (!isStopped && System.nanoTime() < next && System.nanoTime() > burstUntil) {
+        long left = (long) (next - System.nanoTime()) / 1_000_000;
+        Thread.sleep(Math.max(1, Math.min(left, 10)));
+      }
+    } catch (InterruptedException e) {
+      throw new IllegalStateException(e);
+    }
+    return next;
+  }
+
+  private static void one(
+      Site site, String key, boolean isPut, RemoteCache<byte[], byte[]> cache, Journal journal) {
+    long seq = SEQUENCE.incrementAndGet();
+    byte[] keyBytes = key.getBytes(StandardCharsets.UTF_8);
+    long from = System.currentTimeMillis();
+    boolean isAcknowledged = true;
+    try {
+      if (isPut) cache.put(keyBytes, Values.of(key, seq));
+      else cache.remove(keyBytes);
+    } catch (RuntimeException e) {
+      isAcknowledged = false;
+      FAILED.incrementAndGet();
+      fault = e.toString().replaceAll("\\s+", " ");
+    }
+    long to = System.currentTimeMillis();
+    journal.add(new Journal.Line(isAcknowledged, seq, isPut, site.name(), key, from, to));
+    // A server that is away refuses at once: thousands of failures would say nothing more.
+    if (!isAcknowledged) rest();
+  }
+
+  private static void rest() {
+    try {
+      Thread.sleep(100);
+    } catch (InterruptedException e) {
+      throw new IllegalStateException(e);
+    }
+  }
+}
