@@ -53,7 +53,8 @@ export function roundIsOver(round: TombstoneRound, announced: Announced): boolea
  * Whether a key that holds nothing goes in this round, once it is over; `shows` is what its siblings show. A version that
  * came after the round's begin is not covered, so a key that changed meanwhile stays. An expired put goes only when it has
  * expired at every site: `expiredBefore` is this site's time minus `maxClockSkew` and 2 s. One that only sat idle stays:
- * another site may have seen it used.
+ * another site may have seen it used. So does one that a remove hides: another conflict policy would show it, and the sites
+ * take neither a round nor a change of policy at the same moment.
  */
 export function dropsInRound(
   round: TombstoneRound,
@@ -61,9 +62,10 @@ export function dropsInRound(
   shows: Shown,
   expiredBefore: number,
 ): boolean {
-  if (!siblings.every((s) => covers(round.level, s.author, s.dot))) return false;
-  if (shows === undefined || shows.kind === "remove") return true;
-  return shows.expiresAt !== 0 && shows.expiresAt + shows.offsetMs < expiredBefore;
+  const isOver = ({ kind, expiresAt, offsetMs }: Exclude<Shown, undefined>): boolean =>
+    kind === "remove" || (expiresAt !== 0 && expiresAt + offsetMs < expiredBefore);
+  if (shows !== undefined && !isOver(shows)) return false;
+  return siblings.every((s) => isOver(s) && covers(round.level, s.author, s.dot));
 }
 
 /**

@@ -57,6 +57,16 @@ describe("a round of dropping tombstones", () => {
     expect(dropsInRound(round, [sibling("a", 5n)], sibling("a", 5n), 0)).toBe(false);
   });
 
+  it("keeps a remove that hides a put, for another policy would show it, until that has expired", () => {
+    const round = { level: context({ a: 4n, b: 4n }), ends: context({ a: 5n, b: 6n }) };
+    const remove = sibling("a", 4n);
+    const hidden = sibling("b", 4n, { kind: "put", hash: "h" });
+    expect(dropsInRound(round, [remove, hidden], remove, 9_999)).toBe(false);
+    const expiring = { ...hidden, expiresAt: 1_000 };
+    expect(dropsInRound(round, [remove, expiring], remove, 1_000)).toBe(false);
+    expect(dropsInRound(round, [remove, expiring], remove, 1_001)).toBe(true);
+  });
+
   it("drops an expired put only after the margin, in the local clock, and an idle one never", () => {
     const round = { level: context({ a: 4n }), ends: context({ a: 5n }) };
     const expired = sibling("a", 4n, { kind: "put", expiresAt: 1000, offsetMs: 10 });
