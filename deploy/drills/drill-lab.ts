@@ -4,6 +4,7 @@ import {
   existsSync,
   mkdirSync,
   openSync,
+  readFileSync,
   readdirSync,
   rmSync,
   writeSync,
@@ -52,6 +53,8 @@ export class DrillLab {
   readonly #mounts: string[] = [];
   #proxy: Toxiproxy | undefined;
   readonly #paused = new Set<number>();
+  /** Pids that the drill itself ended. */
+  readonly #ended = new Set<number>();
   readonly #signal: AbortSignal;
 
   private constructor(lab: Lab, signal: AbortSignal) {
@@ -106,6 +109,7 @@ export class DrillLab {
   /** SIGKILL; resolves once the process is gone. */
   async kill(whose: Whose): Promise<Moment> {
     const part = this.#part(whose);
+    this.#ended.add(part.pid);
     const from = Date.now();
     process.kill(part.pid, "SIGKILL");
     const to = Date.now();
@@ -115,7 +119,9 @@ export class DrillLab {
 
   /** SIGTERM; resolves once the process is gone. */
   async stop(whose: Whose): Promise<void> {
-    await endProcess(this.#part(whose), STOP_MS_MAX);
+    const part = this.#part(whose);
+    this.#ended.add(part.pid);
+    await endProcess(part, STOP_MS_MAX);
   }
 
   /** Starts what was killed or stopped, and resolves once it is ready. An Infinispan comes back empty. */
@@ -123,6 +129,22 @@ export class DrillLab {
     if (whose.process === "infinispan")
       rmSync(join(this.#site(whose.at), "infinispan", "data"), { recursive: true, force: true });
     await this.#lab.start(KIND[whose.process], whose.at, this.#signal, environment);
+  }
+
+  /**
+   * Starts each site's process that ended by itself, as its supervisor would, and resolves with the last words of those. What
+   * a drill killed or stopped is left to the drill.
+   */
+  async supervise(): Promise<string[]> {
+    const words: string[] = [];
+    for (const at of LAB_SITES) {
+      const part = this.#part({ process: "site", at });
+      if (this.#ended.has(part.pid) || (await isRunning(part))) continue;
+      words.push(`${part.name} ended by itself: ${lastLine(part.log)}`);
+      this.#ended.add(part.pid);
+      await this.start({ process: "site", at });
+    }
+    return words;
   }
 
   /** SIGSTOP for so long. */
@@ -242,6 +264,10 @@ export class DrillLab {
     execFileSync("mount", ["-t", "tmpfs", "-o", `size=${DISK_MIB}m`, "tmpfs", path]);
     this.#mounts.push(path);
   }
+}
+
+function lastLine(log: string): string {
+  return readFileSync(log, "utf8").trimEnd().split("\n").at(-1) ?? "";
 }
 
 /** Debian's libfaketime, or undefined. */

@@ -24,6 +24,8 @@ const BURST_MS = 400;
 const INTO_BURST_MS = 150;
 /** Between two looks at something that is to come true, in ms. */
 const POLL_MS = 100;
+/** Between two looks whether a site's process ended by itself, in ms; systemd waits as long before it starts it again. */
+const SUPERVISE_MS = 2_000;
 
 /** How a drill is run. */
 export interface DrillOptions {
@@ -56,6 +58,7 @@ export class DrillRun {
   #load: Load | undefined;
   #watch: StatusWatch | undefined;
   #acknowledged = 0;
+  #isOver = false;
 
   constructor(drill: Drill, options: DrillOptions) {
     this.#drill = drill;
@@ -100,8 +103,14 @@ export class DrillRun {
         ? undefined
         : "they do not yet",
     );
-    for (const step of steps) await this.#do(step);
-    await this.#enoughWrites(this.#load);
+    const supervised = this.#supervise(lab);
+    try {
+      for (const step of steps) await this.#do(step);
+      await this.#enoughWrites(this.#load);
+    } finally {
+      this.#isOver = true;
+      await supervised;
+    }
     this.#acknowledged = await this.#load.stop();
     say(`${this.#acknowledged} acknowledged writes; comparing the sites with them`);
     const verdict = await checker.judge(
@@ -113,6 +122,23 @@ export class DrillRun {
     );
     await this.#judge(verdict);
     return verdict;
+  }
+
+  /** A site's process that ends by itself is started again, and the report tells of it. */
+  async #supervise(lab: DrillLab): Promise<void> {
+    while (!this.#isOver) {
+      await sleep(SUPERVISE_MS);
+      const from = Date.now();
+      try {
+        for (const what of await lab.supervise()) {
+          this.#options.say(`${what}; started again`);
+          this.#steps.push({ what, from, to: Date.now() });
+        }
+      } catch (error) {
+        // It ended again while it started: the next look starts it once more.
+        this.#options.say(error instanceof Error ? error.message : String(error));
+      }
+    }
   }
 
   async #enoughWrites(load: Load): Promise<void> {

@@ -116,7 +116,7 @@ export async function whyNotReady(part: LabProcess): Promise<string | undefined>
       const isUp = (bytes: Buffer) => bytes[0] === HOT_ROD_ANSWER;
       if (!(await greets(part.ports["cache"], HOT_ROD_PING, isUp)))
         return "Hot Rod does not answer";
-      return logOf(part).includes(STARTED_MESSAGE) ? undefined : "its start is not over";
+      return logHas(part, STARTED_MESSAGE) ? undefined : "its start is not over";
     }
     case "isthmus":
       return siteNotReady(part);
@@ -153,6 +153,23 @@ function greets(
     return socket;
   };
   return answers(open, isAnswer, ANSWER_MS_MAX);
+}
+
+/** Whether a process logged these characters since it started, however much that is. */
+function logHas({ log, logFrom }: LabProcess, text: string): boolean {
+  const bytes = Buffer.alloc(2 ** 20);
+  const file = openSync(log, "r");
+  try {
+    for (let at = logFrom; ;) {
+      const read = readSync(file, bytes, 0, bytes.length, at);
+      if (bytes.subarray(0, read).includes(text)) return true;
+      if (read < bytes.length) return false;
+      // The characters may lie across the end of what was read.
+      at += read - text.length;
+    }
+  } finally {
+    closeSync(file);
+  }
 }
 
 /** What a process logged as it started: the first MiB since then. */

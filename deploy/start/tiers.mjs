@@ -4,7 +4,7 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { build } from "./build.mjs";
 import { Missing, ROOT, bin, run, say } from "./ground.mjs";
-import { infinispanClassPath, java, javaClientClassPath } from "./maven.mjs";
+import { drillCheckerClassPath, infinispanClassPath, java, javaClientClassPath } from "./maven.mjs";
 import { natsServer } from "./nats-server.mjs";
 
 const NOTHING = { passed: 0, failed: 0, skipped: 0 };
@@ -112,6 +112,29 @@ const liveTier = async (args) => {
   return counts ?? vitest("live", args, env);
 };
 
+/** The short drills: a lab of their own each, faults under load. Counts drills. */
+const drillTier = async () => {
+  const { counts, env } = await provision("drills", [
+    async () => ({ NATS_SERVER: await natsServer() }),
+    async () => void (await java()),
+    async () => void (await infinispanClassPath()),
+    async () => void (await drillCheckerClassPath()),
+  ]);
+  if (counts !== undefined) return counts;
+  const program = join(ROOT, "deploy", "bin", "isthmus.mjs");
+  const args = [program, "drill", "run", "smoke", "--json"];
+  const { code, stdout } = await run(process.execPath, args, { stdout: "collect", env });
+  const total = { ...NOTHING };
+  for (const { name, outcome, checks, why } of stdout === "" ? [] : JSON.parse(stdout).drills) {
+    total[outcome] += 1;
+    if (outcome === "passed") continue;
+    const failed = checks.filter(({ passed }) => !passed).map((c) => `${c.name}: ${c.detail}`);
+    say(`${outcome.toUpperCase()} drill ${name}: ${why ?? failed.join("; ")}`);
+  }
+  if (code !== 0 && total.failed === 0) total.failed += 1;
+  return total;
+};
+
 /** Build, lint, format, unused code, unit tests. */
 export async function check() {
   return close(await timed("check", checkTier));
@@ -128,5 +151,6 @@ export async function test() {
   let counts = await timed("check", checkTier);
   if (hasTests("test/sim")) counts = sum(counts, await timed("sim", () => vitest("sim", [])));
   if (hasTests("test/live")) counts = sum(counts, await timed("live", () => liveTier([])));
+  counts = sum(counts, await timed("drills", drillTier));
   return close(counts);
 }

@@ -1,5 +1,6 @@
 import { jetstream } from "@nats-io/jetstream";
 import { Kvm } from "@nats-io/kv";
+import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
 import { LEASE_WRITE_TIMEOUT_MS } from "../../topology/limits.ts";
 import { siteBucket } from "../../topology/names.ts";
 import type { LeaseStore } from "../../topology/ports.ts";
@@ -43,8 +44,23 @@ export class NatsLeaseStore implements LeaseStore {
     } catch (error) {
       const lost = error instanceof RefusedError && error.number === ApiErrorCode.WrongLastSequence;
       if (lost) return undefined;
+      if (error instanceof IsthmusError && error.code === ErrorCode.LogMissing)
+        throw await this.#whyNobodyListens(error);
       throw error;
     }
+  }
+
+  /**
+   * Nobody listens on the subject of a bucket that is gone, but neither while JetStream is off: it turns itself off when its
+   * disk is full. The first is for good, the second passes.
+   */
+  async #whyNobodyListens(cause: IsthmusError): Promise<unknown> {
+    try {
+      await this.read();
+    } catch (error) {
+      return error;
+    }
+    return new IsthmusError(ErrorCode.NatsUnreachable, cause.message, { cause });
   }
 }
 

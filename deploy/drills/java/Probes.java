@@ -9,6 +9,7 @@ final class Probes {
   static final String PREFIX = "probe:";
   private static final int WRITE_MS = 100;
   private static final int READ_MS = 25;
+  private static final int AWAY_MS = 500;
 
   private final List<Thread> threads = new ArrayList<>();
   private final List<RemoteCacheManager> managers = new ArrayList<>();
@@ -53,6 +54,7 @@ final class Probes {
         Writers.tell("probe " + way + " " + n + " " + at);
       } catch (RuntimeException e) {
         // Its site is away: nothing was written that could show.
+        sleep(AWAY_MS);
       }
       sleep(WRITE_MS);
     }
@@ -68,6 +70,7 @@ final class Probes {
         last = Math.max(n, last);
       } catch (RuntimeException e) {
         // Its site is away: nothing shows there.
+        sleep(AWAY_MS);
       }
       sleep(READ_MS);
     }

@@ -150,13 +150,13 @@ final class Writers {
     }
     long to = System.currentTimeMillis();
     journal.add(new Journal.Line(isAcknowledged, seq, isPut, site.name(), key, from, to));
-    // A server that is away refuses at once: thousands of failures would say nothing more.
+    // A server that starts logs each request that it refuses at length, and has better things to do.
     if (!isAcknowledged) rest();
   }
 
   private static void rest() {
     try {
-      Thread.sleep(100);
+      Thread.sleep(1_000);
     } catch (InterruptedException e) {
       throw new IllegalStateException(e);
     }
