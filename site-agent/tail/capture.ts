@@ -306,6 +306,11 @@ export class Capture {
         return false;
       case "unsettled":
         stats.laggingReads += 1;
+        if (mark.cause === "removed" && state === undefined && isLastRead(mark)) {
+          // No replica lags for so long: what its event told of is gone.
+          changes.remove(key, entry, mark.gapStart);
+          return true;
+        }
         if (this.#parts.evicts() && state === undefined && isLastRead(mark)) {
           if (entry?.presence === "live") this.#parts.onAbsence(key, entry, mark);
           return entry?.presence === "live";

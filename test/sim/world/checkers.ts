@@ -203,7 +203,9 @@ function keyObjection({ cache, sites, toleranceMs }: AtRest, key: string): strin
     const state = cacheOf(site, cache.name).peek(key);
     const row = rowOf(site, cache.name, key);
     const leftMs = state === undefined ? 0 : cacheOf(site, cache.name).leftMs(state);
-    const siblings = row?.siblings.map((s) => `${s.author} ${s.dot} ${s.hash}`).join("; ");
+    // A row without siblings is a tombstone that a peer had dropped.
+    const versions = row?.siblings.map((s) => `${s.author} ${s.dot} ${s.hash}`).join("; ");
+    const siblings = versions === "" ? undefined : versions;
     return { site, state, row, leftMs, siblings };
   });
   const [first] = shows;

@@ -119,6 +119,9 @@ export class World {
     const { durationMs, restMs } = this.#profile;
     this.#configure(this.#profile.caches);
     for (const site of this.#sites) site.start();
+    // A site that starts for the first time beside others takes their word for its keys, so nobody writes before.
+    await this.#rest("at the start");
+    const begun = this.#time.now;
     const acts = this.#acts();
     for (const step of this.#plan) {
       this.#time.after(step.at, () => {
@@ -130,7 +133,7 @@ export class World {
     this.#time.afterStep = () => {
       if (this.#time.steps % BOUNDS_EVERY === 0) this.#checkers.bounded(this.#sites);
     };
-    await this.#time.run(durationMs + restMs, () => this.#failure !== undefined);
+    await this.#time.run(begun + durationMs + restMs, () => this.#failure !== undefined);
     acts.stop();
     this.#heal();
     await this.#settle("after the faults");
@@ -241,8 +244,8 @@ export class World {
     }
   }
 
-  /** Runs until nothing moves any more, then judges. */
-  async #settle(when: string): Promise<void> {
+  /** Runs until nothing moves any more. */
+  async #rest(when: string): Promise<void> {
     this.#restSince = undefined;
     const until = this.#time.now + QUIET_MS_MAX;
     let nextLook = 0;
@@ -259,9 +262,14 @@ export class World {
       return this.#time.now - this.#restSince >= REST_MS;
     };
     const rested = await this.#time.run(until, isAtRest);
+    if (rested) return;
+    throw new Violation(`${when}: no rest after ${QUIET_MS_MAX} ms: ${this.#unrest()}`);
+  }
+
+  /** Runs until nothing moves any more, then judges. */
+  async #settle(when: string): Promise<void> {
+    await this.#rest(when);
     if (this.#failure !== undefined) return;
-    if (!rested)
-      throw new Violation(`${when}: no rest after ${QUIET_MS_MAX} ms: ${this.#unrest()}`);
     for (const cache of this.#profile.caches) {
       const oracle = this.#oracles.get(cache.name);
       if (oracle === undefined) continue;
