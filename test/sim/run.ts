@@ -1,6 +1,7 @@
 import { Counts } from "./world/counts.ts";
 import { drawPlan, type Step } from "./world/plan.ts";
 import { drawProfile, FAULTS, type Fault, type Profile, SWITCHED_OFF } from "./world/profile.ts";
+import { RARE } from "./world/rare-paths.ts";
 import { shrink } from "./world/shrink.ts";
 import { World } from "./world/sim-world.ts";
 
@@ -88,8 +89,13 @@ if (option("counts") !== undefined || seeds > 1) {
   for (const [name, why] of Object.entries(SWITCHED_OFF))
     console.log(`switched off: ${name}: ${why}`);
 }
+/** So many seeds have seen everything. */
+const SEEDS_ENOUGH = 300;
+const unseen = RARE.filter((name) => counts.get(name) === 0);
+const isUnseen = seeds >= SEEDS_ENOUGH && only === undefined && unseen.length > 0;
+if (isUnseen) console.log(`never happened: ${unseen.join("; ")}`);
 console.log(
   `${steps} steps in ${seconds.toFixed(1)} s of a core, ${(seeds / seconds).toFixed(1)} seeds/s`,
 );
 console.log(`${seeds - failed} seeds passed, ${failed} failed`);
-process.exitCode = failed > 0 ? 1 : 0;
+process.exitCode = failed > 0 || isUnseen ? 1 : 0;

@@ -1,19 +1,6 @@
-import {
-  cpSync,
-  existsSync,
-  mkdtempSync,
-  readFileSync,
-  rmSync,
-  symlinkSync,
-  writeFileSync,
-} from "node:fs";
-import { tmpdir } from "node:os";
-import { join } from "node:path";
-import { pathToFileURL } from "node:url";
-import { drawProfile, type Fault } from "../world/profile.ts";
-import type { Outcome, World } from "../world/sim-world.ts";
+import type { Fault } from "../world/profile.ts";
 
-/** A bug put into a copy of the source: one text of one file replaced by another. */
+/** A bug put into a copy of the source: one text of one file replaced by another. White space in `text` stands for any. */
 export interface PlantedFault {
   readonly what: string;
   readonly file: string;
@@ -21,6 +8,8 @@ export interface PlantedFault {
   readonly instead: string;
   /** The kinds of fault that bring it out; none: a calm world does. */
   readonly faults: readonly Fault[];
+  /** Kind of the second cache, where it takes one. */
+  readonly kind?: "invalidate" | "evicts" | "idle";
 }
 
 /** Bugs that somebody could well make; each breaks a promise that the checkers must notice. */
@@ -33,26 +22,56 @@ export const PLANTED: readonly PlantedFault[] = [
     faults: ["linkCut"],
   },
   {
+    what: "an arriving version supersedes nothing",
+    file: "topology/version/join.ts",
+    text: "(entry?.siblings ?? []).filter((s) => !covers(superseding, s.author, s.dot))",
+    instead: "(entry?.siblings ?? []).filter((s) => s.author !== sibling.author)",
+    faults: [],
+  },
+  {
     what: "only the winner is kept of concurrent versions",
     file: "site-agent/apply/applier.ts",
-    text: "versions = withKeptValues(complete, keep);",
+    text: "return { versions: withKeptValues(complete, keep), shows, keep, isKnown };",
     instead:
-      'const winners = complete.siblings.filter((s) => shows !== undefined && "dot" in shows && s.dot === shows.dot);\n    versions = withKeptValues({ context: complete.context, siblings: winners }, keep);',
+      'const winners = complete.siblings.filter((s) => shows === undefined || ("dot" in shows && s.dot === shows.dot)); return { versions: withKeptValues({ context: complete.context, siblings: winners }, keep), shows, keep, isKnown };',
     faults: ["linkCut"],
   },
   {
     what: "the position moves before the entries are committed",
     file: "gateway/receive/receiver.ts",
-    text: "    const offsetMs = batch.header.offsets.get",
+    text: "const offsetMs = batch.header.offsets.get",
     instead:
-      "    this.#parts.positions.set(this.origin, this.cache, { ...this.#parts.positions.get(this.origin, this.cache), seq: message.seq, incarnation: batch.header.incarnation });\n    const offsetMs = batch.header.offsets.get",
+      "this.#parts.positions.set(this.origin, this.cache, { ...this.#parts.positions.get(this.origin, this.cache), seq: message.seq, incarnation: batch.header.incarnation }); const offsetMs = batch.header.offsets.get",
     faults: ["kill"],
+  },
+  {
+    what: "an apply starts without its bound on disk",
+    file: "gateway/receive/receiver.ts",
+    text: "if (message.seq > this.#bound) await this.#reserve(message.seq);",
+    instead: "if (message.seq < 0) await this.#reserve(message.seq);",
+    faults: ["kill", "cacheTimeout"],
   },
   {
     what: "an absence without a reason is a remove",
     file: "site-agent/tail/absences.ts",
-    text: `if (cacheRestarted) return { verdict: "absent", reason: "the cache was restarted" };`,
-    instead: `if (cacheRestarted) return { verdict: "removed", reason: "the cache was restarted" };`,
+    text: 'if (cacheRestarted) return { verdict: "absent", reason: "the cache was restarted" };',
+    instead:
+      'if (cacheRestarted) return { verdict: "removed", reason: "the cache was restarted" };',
+    faults: ["cacheRestart"],
+  },
+  {
+    what: "what was evicted counts as removed",
+    file: "site-agent/tail/absences.ts",
+    text: 'if (evicts) return { verdict: "absent", reason: "the cache evicts" };',
+    instead: "",
+    faults: ["evict", "listenerLoss"],
+    kind: "evicts",
+  },
+  {
+    what: "a bare read makes a remove",
+    file: "site-agent/tail/judge.ts",
+    text: 'return mark.cause === "scan" && !isPast ? { is: "absence" } : { is: "unsettled" };',
+    instead: 'return { is: "remove" };',
     faults: ["cacheRestart"],
   },
   {
@@ -63,51 +82,131 @@ export const PLANTED: readonly PlantedFault[] = [
     faults: ["listenerLoss"],
   },
   {
+    what: "any state is taken for the echo of an apply",
+    file: "site-agent/tail/judge.ts",
+    text: "if (held.token === undefined && equalState) return",
+    instead: "if (held.token === undefined) return",
+    faults: [],
+  },
+  {
+    what: "any event is taken for the echo of an apply",
+    file: "site-agent/tail/judge.ts",
+    text: "mark.hash === held.hash",
+    instead: "mark.hash !== undefined",
+    faults: [],
+  },
+  {
     what: "what is captured says that its writer had seen nothing",
     file: "site-agent/local-changes.ts",
-    text: "context: before?.context ?? floor,",
-    instead: "context: floor,",
+    text: "const context = before?.context ?? floor;",
+    instead: "const context = floor;",
+    faults: [],
+  },
+  {
+    what: "a dot is drawn twice",
+    file: "site-agent/local-changes.ts",
+    text: "const dot = dots.next();",
+    instead: "const dot = (dots.next() >> 22n) << 22n;",
+    faults: [],
+  },
+  {
+    what: "rows leave the outbox before they are published",
+    file: "site-agent/tail/publisher.ts",
+    text: "const ack = await log.publish(",
+    instead: "rows.acknowledge(this.#frozen); const ack = await log.publish(",
+    faults: ["kill", "publishTimeout"],
+  },
+  {
+    what: "an unclean start recovers nothing",
+    file: "deploy/site/recovery.ts",
+    text: "if (from === undefined) return;",
+    instead: "if (from !== undefined) return;",
+    faults: ["kill"],
+  },
+  {
+    what: "recovery knows none of the states that an apply left",
+    file: "site-agent/apply/applier.ts",
+    text: "this.#recovered = known;",
+    instead: "this.#recovered = new Map();",
+    faults: ["kill", "cacheTimeout"],
+  },
+  {
+    what: "recovery forgets what was published without being committed",
+    file: "site-agent/cache-agent.ts",
+    text: "for (const [key, versions] of published) {",
+    instead: "for (const [key, versions] of [...published].slice(0, 0)) {",
+    faults: ["powerCut"],
+  },
+  {
+    what: "recovery writes only where the rows differ",
+    file: "site-agent/apply/applier.ts",
+    text: "if (isRight && this.#recovered === undefined)",
+    instead: "if (isRight)",
+    faults: ["kill", "cacheTimeout", "powerCut"],
+  },
+  {
+    what: "a write without an answer was not done",
+    file: "site-agent/apply/applier.ts",
+    text: "if (!isOutcomeUnknown(error)) throw error;",
+    instead: "if (isOutcomeUnknown(error) || !isOutcomeUnknown(error)) throw error;",
+    faults: ["cacheError"],
+  },
+  {
+    what: "capture and apply of one key do not exclude each other",
+    file: "site-agent/key-locks.ts",
+    text: "if (this.#held.has(key)) return false;",
+    instead: "",
+    faults: [],
+  },
+  {
+    what: "a lost listener is no gap",
+    file: "site-agent/cache-agent.ts",
+    text: "this.openGap(`listener lost: ${lost}`);",
+    instead: "",
+    faults: ["listenerLoss"],
+  },
+  {
+    what: "a key that was marked while it was read is not read again",
+    file: "site-agent/tail/dirty-keys.ts",
+    text: "if (this.#marks.has(key)) this.#enqueue(key);",
+    instead: "",
+    faults: [],
+  },
+  {
+    what: "invalidation leaves the copy where it is",
+    file: "site-agent/apply/plan.ts",
+    text: "if (options.invalidate) return withoutCopy(entry);",
+    instead:
+      'if (options.invalidate) return { write: "none", presence: entry?.presence ?? "absent" };',
+    faults: [],
+    kind: "invalidate",
+  },
+  {
+    what: "what a peer offers of an absent key is not taken",
+    file: "gateway/resync/fetch-absent.ts",
+    text: "hands.merge(inOurClock(entry, offsetMs(peer)))",
+    instead: "inOurClock(entry, offsetMs(peer))",
+    faults: ["cacheRestart"],
+  },
+  {
+    what: "the last byte of a value is cut off",
+    file: "gateway/receive/receiver.ts",
+    text: "return value === undefined ? version : { ...version, value };",
+    instead: "return value === undefined ? version : { ...version, value: value.subarray(1) };",
+    faults: [],
+  },
+  {
+    what: "a lifespan is ten seconds too long",
+    file: "site-agent/apply/applier.ts",
+    text: "Math.ceil(expiresAt - this.#parts.clock.now())",
+    instead: "Math.ceil(expiresAt - this.#parts.clock.now() + 10_000)",
+    faults: [],
+  },
+  {
+    what: "an expired put is a remove for every site",
+    file: "site-agent/tail/capture.ts",
+    text: 'rows.put(key, { ...entry, presence: "tombstone", held: undefined });',
+    instead: "changes.remove(key, entry, mark.gapStart);",
     faults: [],
   },
 ];
-
-const FOLDERS = ["topology", "site-agent", "gateway", "deploy/site", "test/sim/world"];
-
-/** A copy of the source, for planting faults. */
-export class SourceCopy {
-  readonly #root: string;
-
-  /** `source`: the root of the tree that is copied. */
-  constructor(source: string) {
-    this.#root = mkdtempSync(join(tmpdir(), "isthmus-planted-"));
-    for (const folder of FOLDERS) {
-      cpSync(join(source, folder), join(this.#root, folder), { recursive: true });
-    }
-    for (const file of ["package.json", "tsconfig.base.json"]) {
-      cpSync(join(source, file), join(this.#root, file));
-    }
-    const modules = join(source, "node_modules");
-    if (existsSync(modules)) symlinkSync(modules, join(this.#root, "node_modules"));
-  }
-
-  plant({ file, text, instead }: PlantedFault): void {
-    const path = join(this.#root, file);
-    const code = readFileSync(path, "utf8");
-    if (code.split(text).length !== 2) {
-      throw new Error(`${file} no longer has exactly one ${JSON.stringify(text)}: plant it anew`);
-    }
-    writeFileSync(path, code.replace(text, instead));
-  }
-
-  /** Runs one world of the copy. */
-  async run(seed: number, faults: readonly Fault[]): Promise<Outcome> {
-    const load = async (file: string): Promise<unknown> =>
-      import(/* @vite-ignore */ pathToFileURL(join(this.#root, file)).href);
-    const world = (await load("test/sim/world/sim-world.ts")) as { World: typeof World };
-    return new world.World(drawProfile(seed, new Set(faults))).run();
-  }
-
-  remove(): void {
-    rmSync(this.#root, { recursive: true, force: true });
-  }
-}
