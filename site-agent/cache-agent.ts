@@ -25,6 +25,7 @@ import { KeyLocks } from "./key-locks.ts";
 import { LocalChanges } from "./local-changes.ts";
 import { PolicyReview } from "./policy-review.ts";
 import { PastStates } from "./past-states.ts";
+import { ToldValues } from "./told-values.ts";
 import { Offers } from "./offers.ts";
 import { OwnUses } from "./own-uses.ts";
 import { CaptureOutage } from "./tail/capture-outage.ts";
@@ -82,6 +83,7 @@ export class CacheAgent implements CacheHands {
   #isRebuilding = false;
   /** Nor do the logs tell of all that was ever written. */
   #isBlind = false;
+  readonly #told = new ToldValues();
   /** Recovery found keys missing: the scan judges them before the logs are applied any further. */
   #leftToScan = false;
   readonly #rescan = new Wakeup();
@@ -272,6 +274,7 @@ export class CacheAgent implements CacheHands {
    */
   rebuild(key: Key, told: readonly Arrival[] | PeerEntry): void {
     this.#isRebuilding = true;
+    if (!("floor" in told) && !this.#told.add(key, told)) this.rebuildBlind();
     const entry = rebuilt(this.rows.get(key), this.floor(), told);
     if (entry !== undefined) this.rows.put(key, entry);
   }
@@ -406,6 +409,7 @@ export class CacheAgent implements CacheHands {
     if (hasAbsent || this.#isRebuilding || !this.#isScanned) this.#parts.onAbsentKeys();
     this.#isScanned = true;
     [this.#isRebuilding, this.#isBlind, this.#isReady] = [false, false, true];
+    this.#told.clear();
   }
 
   #block(error: unknown): void {
@@ -503,8 +507,10 @@ export class CacheAgent implements CacheHands {
       },
       onOversized: onUnsendable,
       givesWay: (key, entry, state, hash) => {
-        if (!this.#isBlind || entry === undefined) return undefined;
-        this.#parts.onGivenWay(key, entry, state, hash);
+        if (entry === undefined) return undefined;
+        const isTold = this.#told.has(key, hash);
+        if (!isTold && !this.#isBlind) return undefined;
+        if (!isTold) this.#parts.onGivenWay(key, entry, state, hash);
         const stray = this.#applier.adopted(entry, state, hash);
         this.rows.put(key, stray);
         this.#settle(key);

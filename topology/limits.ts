@@ -186,6 +186,12 @@ export const APPLY_KEYS_MAX = 256;
 /** Mutations of one cache of one origin that are held in memory: two full batches wait behind the one at work (I12). */
 export const APPLY_ITEMS_MAX = 1_536;
 
+/**
+ * Values that the logs told of while a lost ledger is rebuilt, remembered until a scan has ended: about 60 MiB. Beyond it what
+ * the scan finds gives way to what is known, as where the logs were trimmed.
+ */
+export const TOLD_VALUES_MAX = 500_000;
+
 /** Interleavings of one key's logs that an unclean start looks at for merged values: two logs with 60 versions each within an apply bound. */
 export const RECOVERED_STATES_MAX = 4_096;
 

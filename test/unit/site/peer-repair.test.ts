@@ -187,6 +187,29 @@ describe("a ledger that was lost", () => {
     expect(world.published.get("lon")).toBe(before);
   });
 
+  it("takes no value that was superseded meanwhile for a change of this site, however the key was written since (I3, I6)", async () => {
+    const world = await running();
+    await world.stop("lon");
+    world.put("nyc", "k0", "changed");
+    await world.pass(1_000);
+    world.put("nyc", "k0", "changed again");
+    world.remove("nyc", "k2");
+    // What a client did at lon itself meanwhile is one all the same.
+    world.put("lon", "k4", "written while nobody looked");
+    await world.pass(2_000);
+    world.loseLedger("lon");
+    const before = world.published.get("lon") ?? 0;
+    world.site("lon").start();
+    await world.rest();
+    expectLevel(world);
+    expect(world.contents("nyc")).toMatchObject({
+      k0: "changed again",
+      k4: "written while nobody looked",
+    });
+    expect(world.contents("nyc")).not.toHaveProperty("k2");
+    expect(world.published.get("lon")).toBe(before + 1);
+  });
+
   it("captures nothing until every site has told what it knows, or the operator goes on without it", async () => {
     const world = await running();
     await world.stop("nyc");
