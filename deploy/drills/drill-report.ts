@@ -16,9 +16,9 @@ export interface Fault {
   readonly from: number;
   /** When the drill undid it. */
   readonly to: number;
-  /** By way, from the fault until a write made after it showed at the other site; null: none ever did. */
+  /** By way, the longest that a write made during it waited for showing at the other site; null: none ever did. */
   readonly rtoMs: Readonly<Record<string, number | null>>;
-  /** By way, the part of it behind the fault's end; 0: writes came through before. */
+  /** By way, from the fault's end until all writes made during it showed; 0: they did before. */
   readonly recoveryMs: Readonly<Record<string, number | null>>;
 }
 

@@ -346,14 +346,13 @@ export class DrillRun {
   #measured(): Fault[] {
     const now = Date.now();
     return this.#faults.map(({ what, from, to = now }) => {
-      const rto = (way: string): number | null => {
-        const at = this.#probes.firstSeen(way, from);
-        return at === undefined ? null : at - from;
-      };
-      const ways = this.#probes.ways();
-      const rtoMs = Object.fromEntries(ways.map((way) => [way, rto(way)]));
-      const recovery = (ms: number | null) => (ms === null ? null : Math.max(0, ms - (to - from)));
-      const recoveryMs = Object.fromEntries(ways.map((way) => [way, recovery(rto(way))]));
+      const held = this.#probes
+        .ways()
+        .map((way) => [way, this.#probes.during(way, from, to)] as const);
+      const rtoMs = Object.fromEntries(held.map(([way, each]) => [way, each?.rtoMs ?? null]));
+      const recoveryMs = Object.fromEntries(
+        held.map(([way, each]) => [way, each?.recoveryMs ?? null]),
+      );
       return { what, from, to, rtoMs, recoveryMs };
     });
   }

@@ -91,9 +91,9 @@ export interface Drill {
   readonly after: {
     /** How long after the load both sites may take to be equal, in ms. */
     readonly equalWithinMs: number;
-    /** Longest time from a fault until writes made after it show at the other site, in ms; undefined: only measured. */
+    /** Longest that a write made during a fault may wait for showing at the other site, in ms; undefined: only measured. */
     readonly rtoBelowMs: number | undefined;
-    /** Longest time from a fault's end until then, in ms; undefined: only measured. */
+    /** Longest time from a fault's end until all writes made during it show, in ms; undefined: only measured. */
     readonly recoveryBelowMs: number | undefined;
   };
 }

@@ -66,8 +66,25 @@ export class Probes {
     return sorted.length === 0 ? undefined : { p50: at(0.5), p99: at(0.99), max: at(1) };
   }
 
-  /** When the first write of a way that was made at `since` or later came to show; undefined: it did not. */
-  firstSeen(way: string, since: number): number | undefined {
-    return this.of(way).find(({ writtenAt }) => writtenAt >= since)?.seenAt;
+  /**
+   * How a fault that lasted from `from` to `to` held up a way. `rtoMs`: the longest that a write made during it waited for
+   * showing, or until the first one made since it began showed. `recoveryMs`: from its end until all of those showed.
+   * undefined: none that was made since it began did.
+   */
+  during(
+    way: string,
+    from: number,
+    to: number,
+  ): { readonly rtoMs: number; readonly recoveryMs: number } | undefined {
+    const since = this.of(way).filter(({ writtenAt }) => writtenAt >= from);
+    const [first] = since;
+    if (first === undefined) return undefined;
+    const held = since.filter(({ writtenAt }) => writtenAt <= to);
+    const waits = held.map(({ writtenAt, seenAt }) => seenAt - writtenAt);
+    const last = Math.max(first.seenAt, ...held.map(({ seenAt }) => seenAt));
+    return {
+      rtoMs: Math.max(first.seenAt - from, ...waits),
+      recoveryMs: Math.max(0, last - to),
+    };
   }
 }

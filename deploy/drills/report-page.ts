@@ -25,7 +25,7 @@ export function renderPage(reports: readonly DrillReport[]): string {
 <h1>Drills</h1>
 <table><tr><th>drill</th><th>outcome</th><th>took</th><th>acknowledged writes</th><th>RPO, writes</th><th>RTO</th><th>recovery</th></tr>
 ${rows.join("")}</table>
-<p>RPO: keys whose acknowledged writes are gone. RTO: from a fault until a write made after it showed at the other site. Recovery: the part of it behind the fault's end.</p>
+<p>RPO: keys whose acknowledged writes are gone. RTO: the longest that a write made during a fault waited for showing at the other site. Recovery: from a fault's end until all of those showed.</p>
 ${reports.map(section).join("")}</body></html>
 `;
 }
@@ -38,7 +38,7 @@ function section(report: DrillReport): string {
   const faults = report.faults.map((fault) => {
     const ways = Object.entries(fault.rtoMs).map(
       ([way, ms]) =>
-        `${escaped(way)}: ${inWords(ms)}, of it ${inWords(fault.recoveryMs[way] ?? null)} after its end`,
+        `${escaped(way)}: ${inWords(ms)}; all through ${inWords(fault.recoveryMs[way] ?? null)} after its end`,
     );
     return `<tr><td>${after(fault.from, report)}</td><td>${escaped(fault.what)}</td><td>${inWords(fault.to - fault.from)}</td><td>${ways.join("; ")}</td></tr>\n`;
   });
@@ -53,7 +53,7 @@ function section(report: DrillReport): string {
   return `<h2 id="${report.name}">${report.name}: <span class="${report.outcome}">${report.outcome}</span></h2>
 <p>${escaped(report.summary)}${report.why === null ? "" : ` <strong>${escaped(report.why)}</strong>`}</p>
 ${timeline(report)}${table("", checks)}${table("<tr><th>lag</th><th>p50</th><th>p99</th><th>max</th></tr>", lag)}
-${table("<tr><th>at</th><th>fault</th><th>lasted</th><th>until writes came through</th></tr>", faults)}
+${table("<tr><th>at</th><th>fault</th><th>lasted</th><th>how long writes waited</th></tr>", faults)}
 ${table("<tr><th>from, to</th><th>site</th><th colspan=2>told by its status</th></tr>", told)}
 `;
 }

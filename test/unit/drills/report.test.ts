@@ -83,7 +83,10 @@ describe("probes", () => {
     ]);
     expect(probes.lag(WAY)).toEqual({ p50: 600, p99: 700, max: 700 });
     expect(probes.waitingMs(1_000)).toBe(600);
-    expect(probes.firstSeen(WAY, 150)).toBe(900);
-    expect(probes.firstSeen(WAY, 350)).toBeUndefined();
+    expect(probes.during(WAY, 50, 250)).toEqual({ rtoMs: 700, recoveryMs: 650 });
+    // None was made during it: what counts is when the first one since came through.
+    expect(probes.during(WAY, 210, 220)).toEqual({ rtoMs: 690, recoveryMs: 680 });
+    expect(probes.during(WAY, 90, 110)).toEqual({ rtoMs: 30, recoveryMs: 10 });
+    expect(probes.during(WAY, 350, 360)).toBeUndefined();
   });
 });
