@@ -8,9 +8,9 @@ import type { HotRodConnection } from "./connection.ts";
 const TOPOLOGY = "topology";
 
 /**
- * What identifies each server's present run, by address: `boot ID` where the server has one; else `start MS`, when it
+ * What identifies each server's present run, by address: `boot ID` where the server has one; else `start MS ID`, when it
  * started the cache in ms since the epoch by our clock (STATS' `timeSinceStart`, there only when the cache keeps
- * statistics). When no server tells, the one pair `topology ID`: Infinispan hashes the random addresses that its nodes draw
+ * statistics), and the topology's id, which tells when our clock was set meanwhile. When no server tells, the one pair `topology ID`: Infinispan hashes the random addresses that its nodes draw
  * at each start, so it also changes when a node joins or leaves. Servers that cannot be reached are left out.
  */
 export async function serverRuns(
@@ -33,13 +33,17 @@ export async function serverRuns(
   return runs;
 }
 
-/** Whether two stamps of one server are of one run: starts are told in whole seconds, and so compared with a tolerance. */
+/**
+ * Whether two stamps of one server are of one run: starts are told in whole seconds, and so compared with a tolerance; and
+ * however far they are apart, a topology's id never comes back in another run.
+ */
 export function sameRun(a: string | undefined, b: string | undefined): boolean {
   if (a === undefined || b === undefined) return false;
   if (a === b) return true;
-  const [kindA, startA] = a.split(" ");
-  const [kindB, startB] = b.split(" ");
+  const [kindA, startA, idA] = a.split(" ");
+  const [kindB, startB, idB] = b.split(" ");
   if (kindA !== "start" || kindB !== "start") return false;
+  if (idA !== undefined && idA === idB) return true;
   return Math.abs(Number(startA) - Number(startB)) <= CACHE_RUN_TOLERANCE_MS;
 }
 
@@ -52,7 +56,10 @@ async function runOf(
   const boot = stats.get("bootId");
   if (boot !== undefined) return `boot ${boot}`;
   const seconds = Number(stats.get("timeSinceStart") ?? -1);
-  return seconds >= 0 ? `start ${Math.round(clock.now() - seconds * 1000)}` : undefined;
+  if (seconds < 0) return undefined;
+  const id = await topologyId(connection, cache).catch(() => undefined);
+  const start = `start ${Math.round(clock.now() - seconds * 1000)}`;
+  return id === undefined ? start : `${start} ${id}`;
 }
 
 async function topologyId(

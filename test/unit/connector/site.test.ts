@@ -202,6 +202,11 @@ describe("the stamps of a server's run", () => {
   it("are of one run when starts differ by less than the rounding, else not", () => {
     expect(sameRun("start 1000000", "start 1001900")).toBe(true);
     expect(sameRun("start 1000000", "start 1004000")).toBe(false);
+    // A clock that was set: the topology's id tells that the server runs on.
+    expect(sameRun("start 1000000 77", "start 1300000 77")).toBe(true);
+    expect(sameRun("start 1000000 77", "start 1300000 78")).toBe(false);
+    expect(sameRun("start 1000000", "start 1300000 77")).toBe(false);
+    expect(sameRun("start 1000000 77", "start 1001000 78")).toBe(true);
     expect(sameRun("boot a", "boot a")).toBe(true);
     expect(sameRun("boot a", "boot b")).toBe(false);
     expect(sameRun("topology 1", "topology 2")).toBe(false);
