@@ -56,7 +56,7 @@ export class NatsLeaseStore implements LeaseStore {
    */
   async #whyNobodyListens(cause: IsthmusError): Promise<unknown> {
     try {
-      await this.read();
+      if ((await this.read()) === undefined) return cause;
     } catch (error) {
       return error;
     }

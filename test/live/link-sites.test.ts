@@ -168,6 +168,14 @@ describe("the lease in a site's own bucket", () => {
     expect(second.term).toBeGreaterThan(first.term);
   });
 
+  it("is lost for good with its bucket: its holder does not wait for it to come back", async () => {
+    const store = await openLeaseStore(sites.nyc.link, 1);
+    const lease = await acquire(store, "one", false);
+    const manager = await sites.nyc.link.manager();
+    await manager.streams.delete("KV_isthmus_nyc");
+    await expect(lease.renew()).rejects.toMatchObject({ code: ErrorCode.LogMissing });
+  });
+
   it("is written by one of two that expect the same revision", async () => {
     const store = await openLeaseStore(sites.nyc.link, 1);
     expect(await store.read()).toBeUndefined();
