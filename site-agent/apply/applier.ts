@@ -319,7 +319,9 @@ export class Applier {
     presence: Entry["presence"],
   ): Promise<Written> {
     // A remove of a key that is not here: look whether a local write came that no event told of yet.
-    const isRight = presence === "live" || held !== undefined || entry?.presence === "tombstone";
+    // Under invalidate a load may have come meanwhile, which no read of the key told of yet: it is older than what arrived.
+    const isGone = entry?.presence === "tombstone" && !this.#parts.invalidate;
+    const isRight = presence === "live" || held !== undefined || isGone;
     // After an unclean end the cache may hold what came in between, of which the row knows nothing (I6).
     if (isRight && this.#recovered === undefined) return { end: "done", token: held?.token };
     const state = await this.#parts.connector.read(key);
