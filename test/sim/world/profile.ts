@@ -34,6 +34,7 @@ export const ACTS = [
 
 /** Faults that no seed draws, each with the reason; those of {@link ACTS} among them can be asked for by name. */
 export const SWITCHED_OFF: Readonly<Record<string, string>> = {
+  lateWriteOfTheDead: "what a server does seconds after its sender died counts as a change",
   ledgerLost: "a superseded value that the cache still holds is taken for a change; no resync yet",
   takeover: "the process that takes over has a ledger of its own, which counts as lost: see there",
   logTrimmed: "what was trimmed comes back only by a resync between the sites",

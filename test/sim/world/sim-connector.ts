@@ -178,9 +178,13 @@ export class ConnectedCache implements CacheConnector {
       if (random.chance(cache.faults.timeout)) {
         const end = random.pick(isWrite ? ["not done", "done", "done later"] : ["not done"]);
         counts.add(`fault: cache timeout, ${end}`);
-        const late = random.latency(200);
-        const at = end === "done later" ? CACHE_OPERATION_TIMEOUT_MS + late : arrives;
-        if (end !== "not done") time.after(at, () => perform(() => undefined));
+        const later = CACHE_OPERATION_TIMEOUT_MS + random.latency(200);
+        const at = end === "done later" ? later : arrives;
+        // See `lateWriteOfTheDead` in profile.ts.
+        const late = (): void => {
+          if (end !== "done later" || process.alive) perform(() => undefined);
+        };
+        if (end !== "not done") time.after(at, late);
         process.later(CACHE_OPERATION_TIMEOUT_MS, () =>
           reject(new IsthmusError(ErrorCode.HotRodTimeout, `no answer of ${this.#name}`)),
         );
