@@ -39,7 +39,7 @@ export const agent: Bench = async ({ quick, only, say }) => {
   const mutations = quick ? 20_000 : 60_000;
   const figures: Record<string, number> = {};
   for (const [part, run] of Object.entries({ capture, apply })) {
-    if (only !== undefined && only !== part) continue;
+    if (only !== undefined && !only.split(",").includes(part)) continue;
     await using site = await OneAgent.start();
     const cpuUs: number[] = [];
     for (let round = 0; round < (quick ? 3 : 6); round++) {

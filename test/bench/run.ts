@@ -6,7 +6,7 @@ import { pipeline } from "./pipeline.ts";
 /** One bench: talk goes to `say`, the figures are returned. */
 export type Bench = (options: {
   quick: boolean;
-  /** The one part to measure; all by default. */
+  /** The parts to measure, with commas between; all by default. */
   only: string | undefined;
   say: (line: string) => void;
 }) => Promise<object>;
@@ -21,7 +21,7 @@ const [name] = positionals;
 const bench = name === undefined ? undefined : benches[name];
 if (bench === undefined) {
   process.stderr.write(
-    `usage: npm run bench -- ${Object.keys(benches).join("|")} [--quick] [--only PART] [--json]\n`,
+    `usage: npm run bench -- ${Object.keys(benches).join("|")} [--quick] [--only PART,..] [--json]\n`,
   );
   process.exitCode = 2;
 } else {
