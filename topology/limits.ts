@@ -187,6 +187,12 @@ export const APPLY_KEYS_MAX = 256;
 export const APPLY_ITEMS_MAX = 1_536;
 
 /**
+ * How long a start after an unclean end waits to hear of an origin whose mirror was made anew meanwhile. Then the site goes on:
+ * what it wrote from that mirror last may count as a change of its own, which is better than to capture nothing while a peer is away.
+ */
+export const RECOVERY_UNHEARD_MS_MAX = 60_000;
+
+/**
  * Values that the logs told of while a lost ledger is rebuilt, remembered until a scan has ended: about 60 MiB. Beyond it what
  * the scan finds gives way to what is known, as where the logs were trimmed.
  */

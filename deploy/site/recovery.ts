@@ -1,9 +1,9 @@
 import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
-import { LEDGER_PAGE_ROWS } from "../../topology/limits.ts";
+import { LEDGER_PAGE_ROWS, RECOVERY_UNHEARD_MS_MAX } from "../../topology/limits.ts";
 import { type Batch, decodeBatch } from "../../topology/mutation/batch.ts";
 import { type CacheName, logSubject, type SiteName } from "../../topology/names.ts";
 import { cachesOf } from "../../topology/policy/cache-policy.ts";
-import type { StoredMessage } from "../../topology/ports.ts";
+import type { MirrorState, StoredMessage } from "../../topology/ports.ts";
 import type { Key } from "../../topology/version/entry.ts";
 import type { Arrival } from "../../topology/version/join.ts";
 import { arrivalOf } from "../../gateway/receive/receiver.ts";
@@ -66,11 +66,12 @@ async function uncommittedVersions(
     if (bound <= seq) continue;
     const subject = logSubject(origin, cache.name);
     const mirror = ports.mirrors.get(origin);
-    // A mirror that is gone has an empty window, which would say that nothing was applied; it is being made anew.
-    if ((await mirror?.state()) === undefined) {
+    const state = await mirror?.state();
+    const isSame = state?.created === positions.mirrorOf(origin, cache.name);
+    if (!isSame && !isFilled(site, origin, state, bound)) {
       throw new IsthmusError(
         ErrorCode.MirrorReplaced,
-        `the mirror of ${origin} is not there yet, so what the last run applied from it is not known`,
+        `the mirror of ${origin} is not there yet, or not filled again, so what the last run applied from it is not known`,
       );
     }
     const records = await mirror?.window(subject, seq, bound);
@@ -78,6 +79,23 @@ async function uncommittedVersions(
     collect(arrivals, theirs, records ?? []);
   }
   return { published, arrivals };
+}
+
+/**
+ * Whether a mirror that was made anew since the last run has again what that applied, up to `bound`: while it is being filled
+ * it would say that nothing was. Where its origin is not heard of, it is taken as it is after a while.
+ */
+function isFilled(
+  { heartbeat, ports, startedAt }: Site,
+  origin: SiteName,
+  mirror: MirrorState | undefined,
+  bound: number,
+): boolean {
+  if (mirror === undefined) return false;
+  const end = heartbeat.last(origin)?.beat.content.log?.lastSeq;
+  if (end !== undefined) return mirror.lastSeq >= Math.min(end, bound);
+  const waited = ports.clock.monotonic() - startedAt;
+  return mirror.lastSeq >= bound || waited >= RECOVERY_UNHEARD_MS_MAX;
 }
 
 /**

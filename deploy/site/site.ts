@@ -86,6 +86,8 @@ export class Site {
   readonly positions: PositionStore;
   readonly merges: Merges;
   readonly processId: string;
+  /** On the monotonic clock, ms. */
+  readonly startedAt: number;
   /** The ledger is new, and there is no log: the site is new too, or lost both. */
   isFresh = false;
   /** A ledger that was lost is rebuilt without waiting for these. */
@@ -111,6 +113,7 @@ export class Site {
     this.name = name;
     this.config = config;
     this.ports = ports;
+    this.startedAt = clock.monotonic();
     this.lease = options.lease;
     this.merges = options.merges;
     this.without = options.without ?? new Set();

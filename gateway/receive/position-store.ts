@@ -61,6 +61,16 @@ export class PositionStore {
     this.#ledger.setFact(applyBound(origin, cache), seq);
   }
 
+  /** The mirror, by its creation time, that a cache's records are applied from: staged, before the first of them is. */
+  setMirror(origin: SiteName, cache: CacheName, created: string): void {
+    this.#ledger.setFact(appliedFrom(origin, cache), created);
+  }
+
+  /** The mirror that {@link setMirror} told last. */
+  mirrorOf(origin: SiteName, cache: CacheName): string | undefined {
+    return this.#ledger.fact(appliedFrom(origin, cache)) as string | undefined;
+  }
+
   /** Whatever is missing up to this sequence of a log is part of a gap that is opened: staged, with the gap. */
   setToldMissing(origin: SiteName, cache: CacheName, upTo: ToldMissing): void {
     this.#ledger.setFact(toldMissing(origin, cache), upTo);
@@ -80,5 +90,6 @@ export class PositionStore {
 }
 
 const position = (origin: SiteName, cache: CacheName) => `position/${origin}/${cache}`;
+const appliedFrom = (origin: SiteName, cache: CacheName) => `mirror/${origin}/${cache}`;
 const toldMissing = (origin: SiteName, cache: CacheName) => `missing/${origin}/${cache}`;
 const applyBound = (origin: SiteName, cache: CacheName) => `bound/${origin}/${cache}`;

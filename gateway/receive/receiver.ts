@@ -99,6 +99,7 @@ export class Receiver {
   readonly #successes = new CacheSuccesses();
   #tracker = new PositionTracker(0);
   #incarnation = "";
+  #mirrorCreated = "";
   #counter = 0;
   #bound = 0;
   #isReserving = false;
@@ -179,6 +180,7 @@ export class Receiver {
     const { mirror, positions, origin, cache } = this.#parts;
     const position = positions.get(origin, cache);
     this.#signal = signal;
+    this.#mirrorCreated = mirrorCreated;
     this.#tracker = new PositionTracker(position.seq);
     this.#incarnation = position.incarnation;
     this.#counter = position.counter;
@@ -208,6 +210,11 @@ export class Receiver {
     stats.bytes += message.payload.length;
     if (batch === undefined) return this.#passed(message.seq, "");
     if (!(await this.#accepted(batch, message, signal))) return;
+    const { positions, origin, cache } = this.#parts;
+    if (positions.mirrorOf(origin, cache) !== this.#mirrorCreated) {
+      positions.setMirror(origin, cache, this.#mirrorCreated);
+      await this.#reserve(message.seq);
+    }
     if (message.seq > this.#bound) await this.#reserve(message.seq);
     else if (message.seq > this.#bound - APPLY_BOUND_BATCHES / 2)
       void this.#reserveAhead(message.seq);

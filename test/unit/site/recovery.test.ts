@@ -9,6 +9,7 @@ import type { Site } from "../../../deploy/site/site.ts";
 import { PositionStore } from "../../../gateway/receive/position-store.ts";
 import type { Uncommitted } from "../../../site-agent/apply/recovery.ts";
 import type { CacheAgent } from "../../../site-agent/cache-agent.ts";
+import { RECOVERY_UNHEARD_MS_MAX } from "../../../topology/limits.ts";
 import { ErrorCode } from "../../../topology/errors.ts";
 import { type BatchHeader, encodeBatch } from "../../../topology/mutation/batch.ts";
 import { logSubject } from "../../../topology/names.ts";
@@ -41,6 +42,7 @@ async function bench() {
   const positions = new PositionStore(machine.ledger);
   const head = { incarnation: "i", standing: { incarnation: "i", lastSeq: 0 } };
   const above: bigint[] = [];
+  let heard: unknown;
   const site = {
     name: "lon",
     ports: {
@@ -48,7 +50,10 @@ async function bench() {
       log,
       mirrors: new Map([["nyc", mirror]]),
       logger: silentLogger,
+      clock: machine.clock,
     },
+    startedAt: machine.clock.monotonic(),
+    heartbeat: { last: () => heard },
     positions,
     head,
     config: { policies: [], preset: "none" },
@@ -90,6 +95,7 @@ async function bench() {
     recover,
     rebuild,
     fail,
+    hear: (lastSeq: number) => (heard = { beat: { content: { log: { lastSeq } } } }),
   };
 }
 
@@ -108,6 +114,7 @@ describe("after an unclean end", () => {
     const at = { incarnation: "i", counter: 1, dot: 0n, isIncomplete: false };
     lon.positions.set("nyc", "sessions", { seq: 1, ...at });
     lon.positions.setBound("nyc", "sessions", 4);
+    lon.hear(5);
     noteUncleanEnd(lon.site);
     await lon.recover();
     const [window] = lon.found;
@@ -155,6 +162,42 @@ describe("after an unclean end", () => {
     expect(msOf(lon.found[0]?.published)).toEqual([1, 2]);
   });
 
+  it("a mirror that was made anew since is waited for until it has what was applied, as far as the origin's log goes (I6)", async () => {
+    const lon = await bench();
+    lon.stored(lon.mirror, "nyc", 11);
+    lon.positions.setMirror("nyc", "sessions", "before");
+    lon.positions.setBound("nyc", "sessions", 50);
+    noteUncleanEnd(lon.site);
+    await expect(lon.recover()).rejects.toMatchObject({ code: ErrorCode.MirrorReplaced });
+    lon.hear(2);
+    await expect(lon.recover()).rejects.toMatchObject({ code: ErrorCode.MirrorReplaced });
+    lon.stored(lon.mirror, "nyc", 12);
+    await lon.recover();
+    expect(msOf(lon.found.at(-1)?.arrivals)).toEqual([11, 12]);
+  });
+
+  it("a mirror made anew of an origin that nobody hears is taken as it is after a while", async () => {
+    const lon = await bench();
+    lon.stored(lon.mirror, "nyc", 11);
+    lon.positions.setBound("nyc", "sessions", 50);
+    noteUncleanEnd(lon.site);
+    await expect(lon.recover()).rejects.toMatchObject({ code: ErrorCode.MirrorReplaced });
+    await lon.machine.pass(RECOVERY_UNHEARD_MS_MAX);
+    await lon.recover();
+    expect(msOf(lon.found.at(-1)?.arrivals)).toEqual([11]);
+  });
+
+  it("the mirror that the last run applied from is taken as it is, also when nobody hears its origin", async () => {
+    const lon = await bench();
+    lon.stored(lon.mirror, "nyc", 11);
+    const { created } = (await lon.mirror.state()) ?? { created: "" };
+    lon.positions.setMirror("nyc", "sessions", created);
+    lon.positions.setBound("nyc", "sessions", 50);
+    noteUncleanEnd(lon.site);
+    await lon.recover();
+    expect(msOf(lon.found.at(-1)?.arrivals)).toEqual([11]);
+  });
+
   it("a batch that was refused or set aside stops nothing and brings in nothing; an unknown wire version stops (I9)", async () => {
     const lon = await bench();
     const subject = logSubject("nyc", "sessions");
@@ -163,6 +206,7 @@ describe("after an unclean end", () => {
     lon.mirror.store(subject, batch("nyc", 3).subarray(0, 20));
     lon.mirror.store(subject, batch("nyc", 4));
     lon.positions.setBound("nyc", "sessions", 50);
+    lon.hear(4);
     noteUncleanEnd(lon.site);
     await lon.recover();
     expect(msOf(lon.found[0]?.arrivals)).toEqual([4]);
