@@ -429,8 +429,13 @@ export class Applier {
     // A replica that lags: the very state that the ledger has.
     if (held?.token !== undefined && held.token === state.token && held.hash === found)
       return AGAIN;
-    if (held !== undefined && held.token === undefined) {
-      if (held.hash === found && sameExpiry(state, held)) return AGAIN;
+    if (held?.hash === found && sameExpiry(state, held)) {
+      if (held.token === undefined) return AGAIN;
+      if (entry !== undefined && state.token === 0n) {
+        // A write without a token put the same again: only the token is news.
+        rows.put(key, { ...entry, held: { ...held, token: 0n, seenBy: 0 } });
+        return AGAIN;
+      }
     }
     if (!isOurs && past.has(key, state, found)) return AGAIN;
     if (isOurs || this.#recovered?.get(key)?.has(found) === true) {

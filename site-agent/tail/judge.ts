@@ -156,7 +156,9 @@ function judgePresent(evidence: Evidence, state: CacheState): Verdict {
   if (state.token === 0n) {
     // No token at all: value, expiry and nothing else can tell.
     if (!equalState) return { ...put, seenBy: 0 };
-    return { is: isOther ? "unsettled" : "same" };
+    if (isOther) return { is: "unsettled" };
+    // The row must not go on with a token that an apply would be refused for: its read would look like a change of that moment.
+    return held.token === 0n ? { is: "same" } : { is: "token", seenBy: 0, settled: true };
   }
   if (isHeld) return { is: isOther ? "unsettled" : "same" };
   if (held.token === undefined && equalState) return { is: "token", seenBy, settled: !isOther };

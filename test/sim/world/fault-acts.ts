@@ -17,6 +17,8 @@ export interface Targets {
    */
   readonly onCacheLost: (site: SimSite, isAll: boolean) => void;
   /** A site's ledger lost rows: those that it held before, by name, are `before`. */
+  /** Before a key is evicted. */
+  readonly onEvict: (site: SimSite, cache: string, key: string) => void;
   readonly onLedgerLost: (site: SimSite) => void;
   /** Before a power cut, and after it. */
   readonly aroundPowerCut: (site: SimSite, cut: () => void) => void;
@@ -73,6 +75,7 @@ export class FaultActs {
         const keys = cache?.keys() ?? [];
         const from = Math.floor(x * keys.length);
         for (const key of keys.slice(from, from + 1 + Math.floor(y * 3))) {
+          this.#targets.onEvict(site, name, key);
           if (cache?.evict(key) === true) this.#say(`${site.name}: ${key} is evicted`, "evicted");
         }
       }

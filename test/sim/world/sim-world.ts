@@ -150,6 +150,9 @@ export class World {
       links: this.#links,
       profile: this.#profile,
       onCacheLost: (site, isAll) => this.#cacheLost(site, isAll),
+      onEvict: (site, cache, key) => {
+        if (!this.#isCaptured(site, cache, key)) this.#oracles.get(cache)?.unsure(site.name, key);
+      },
       onLedgerLost: (site) => {
         for (const oracle of this.#oracles.values()) {
           oracle.mayBeRepublished(site.name);

@@ -156,6 +156,14 @@ describe("a read that finds a value", () => {
       "same",
     ],
     [
+      "without a token and with the value of a row that has one is that value, without a token from now on",
+      entry("live", { token: 5n }),
+      mark("modified", 0n),
+      state(0n),
+      "h",
+      "token",
+    ],
+    [
       "without a token and with another value is a local change",
       entry("live", { token: 0n }),
       mark("modified", 0n),
