@@ -2,7 +2,7 @@ import { APPLY_ITEMS_MAX, DIRTY_KEYS_MAX } from "../../../topology/limits.ts";
 import { decodeRecord } from "../../../topology/mutation/batch.ts";
 import type { StoredMessage } from "../../../topology/ports.ts";
 import type { Context, Entry } from "../../../topology/version/entry.ts";
-import { EMPTY_CONTEXT } from "../../../topology/version/context.ts";
+import { covers, EMPTY_CONTEXT } from "../../../topology/version/context.ts";
 import { shown } from "../../../topology/version/show.ts";
 import { policyOf } from "../../../topology/policy/cache-policy.ts";
 import { entryPrefix, FACT_PREFIX, type LedgerDisk } from "./sim-ledger.ts";
@@ -124,7 +124,7 @@ export interface AtRest {
   readonly published: Iterable<Published>;
   readonly toleranceMs: number;
   /** When a client of a site last wrote a key, virtual ms. */
-  readonly writtenAt: (site: SimSite, key: string) => number;
+  readonly lastWrite: (site: SimSite, key: string) => LocalWriteSeen | undefined;
 }
 
 /** What differs between the sites, or is not as it must be, once nothing moves any more; undefined: all is well (I1, I2, I3). */
@@ -162,9 +162,15 @@ export function finalObjection(rest: AtRest): string | undefined {
   return undefined;
 }
 
+/** A write by a client: when, and what its site knew of the key then. */
+export interface LocalWriteSeen {
+  readonly at: number;
+  readonly knew: Context;
+}
+
 /** Under `invalidate`: a copy that is older than what another site published since, or that no client of its site wrote. */
 function staleCopy(
-  { cache, sites, published, writtenAt }: AtRest,
+  { cache, sites, published, lastWrite }: AtRest,
   key: string,
 ): string | undefined {
   for (const site of sites) {
@@ -173,10 +179,12 @@ function staleCopy(
     if (!copy.value.toString().startsWith(`${site.name} `) && copy.value.toString() !== "same") {
       return `${site.name} holds ${copy.value.toString()}, which came from elsewhere`;
     }
-    const written = writtenAt(site, key);
+    const written = lastWrite(site, key);
     for (const newer of published) {
       if (newer.cache !== cache.name || newer.key !== key || newer.site === site.name) continue;
-      if (newer.at > written) {
+      // It may have come before it was published: from the peer itself, which was asked for keys without a copy.
+      if (written !== undefined && covers(written.knew, newer.site, newer.dot)) continue;
+      if (newer.at > (written?.at ?? Number.NEGATIVE_INFINITY)) {
         return `${site.name} holds ${copy.value.toString()}, older than what ${newer.site} published since`;
       }
     }

@@ -6,9 +6,11 @@ import {
   cacheOf,
   Checkers,
   finalObjection,
+  type LocalWriteSeen,
   rowOf,
   Violation,
 } from "./checkers.ts";
+import { EMPTY_CONTEXT } from "../../../topology/version/context.ts";
 import { Client } from "./client.ts";
 import { Counts } from "./counts.ts";
 import { FaultActs } from "./fault-acts.ts";
@@ -64,8 +66,8 @@ export class World {
   readonly #checkers: Checkers;
   readonly #parts: SimWorldParts;
   readonly #clients: ReadonlyMap<string, Client>;
-  /** Site, cache and key to when a client wrote it last. */
-  readonly #writtenAt = new Map<string, number>();
+  /** Site, cache and key to the last write by a client. */
+  readonly #written = new Map<string, LocalWriteSeen>();
   #failure: Error | undefined;
   #restSince: number | undefined;
 
@@ -282,8 +284,7 @@ export class World {
         oracle,
         published: this.#checkers.published,
         toleranceMs: CALM_TOLERANCE_MS + (this.#profile.faults.has("clockJump") ? 4_000 : 0),
-        writtenAt: (site, key) =>
-          this.#writtenAt.get(`${site.name}\0${cache.name}\0${key}`) ?? Number.NEGATIVE_INFINITY,
+        lastWrite: (site, key) => this.#written.get(`${site.name}\0${cache.name}\0${key}`),
       });
       if (why !== undefined) throw new Violation(`${when}: ${why}`);
     }
@@ -395,7 +396,10 @@ export class World {
     const { key, after, by } = change;
     const value = after === undefined ? "nothing" : after.value.toString();
     this.#trace.add(`${name}: ${cache}/${key} = ${value} (${by}, token ${after?.token ?? ""})`);
-    if (by === "client") this.#writtenAt.set(`${name}\0${cache}\0${key}`, this.#time.now);
+    if (by === "client") {
+      const knew = rowOf(this.#site(name), cache, key)?.context ?? EMPTY_CONTEXT;
+      this.#written.set(`${name}\0${cache}\0${key}`, { at: this.#time.now, knew });
+    }
     const oracle = this.#oracles.get(cache);
     if (oracle === undefined) return;
     const site = this.#site(name);
