@@ -47,8 +47,8 @@ export const PLANTED: readonly PlantedFault[] = [
   {
     what: "an apply starts without its bound on disk",
     file: "gateway/receive/receiver.ts",
-    text: "if (message.seq > this.#bound) await this.#reserve(message.seq);",
-    instead: "if (message.seq < 0) await this.#reserve(message.seq);",
+    text: "positions.setBound(origin, cache, bound);",
+    instead: "positions.setBound(origin, cache, 0);",
     faults: ["kill", "cacheTimeout"],
   },
   {
