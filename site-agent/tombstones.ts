@@ -49,11 +49,9 @@ export class Tombstones {
    * dropped later, never a key without its floor. Resolves with how many rows went.
    */
   async drop(round: TombstoneRound, floor: Context, expiredBefore: number): Promise<number> {
-    const { ledger, cache, clock, rows, locks, policy, merges } = this.#parts;
+    const { ledger, clock, rows, locks, policy, merges } = this.#parts;
     const seenAt = this.#changes();
-    ledger.setFact(`floor/${cache}`, floor);
-    this.#floor = floor;
-    await ledger.sync();
+    await this.#setFloor(floor);
     let dropped = 0;
     let left = 0;
     for await (const key of keysWith(rows, "tombstone", clock)) {
@@ -77,9 +75,14 @@ export class Tombstones {
   /** A resync of the whole cache with a site that has this floor has ended: what that applied is applied here. */
   async raise(floor: Context): Promise<void> {
     if (coversAll(this.#floor, floor)) return;
-    this.#floor = joinContexts(this.#floor, floor);
-    this.#parts.ledger.setFact(`floor/${this.#parts.cache}`, this.#floor);
-    await this.#parts.ledger.sync();
+    await this.#setFloor(joinContexts(this.#floor, floor));
+  }
+
+  async #setFloor(floor: Context): Promise<void> {
+    const { ledger, cache } = this.#parts;
+    ledger.setFact(`floor/${cache}`, floor);
+    this.#floor = floor;
+    await ledger.sync();
   }
 
   #changes(): number {

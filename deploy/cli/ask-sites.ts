@@ -1,5 +1,6 @@
 import type { Config } from "../../topology/config/config.ts";
 import { didYouMean } from "../../topology/config/suggest.ts";
+import { DURATION_UNITS } from "../../topology/config/value-readers.ts";
 import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
 import { parseKey, protostreamText } from "../../topology/key-text.ts";
 import { CONTROL_TIMEOUT_MS } from "../../topology/limits.ts";
@@ -95,13 +96,7 @@ export function parseRowId(config: Config, text: string): { site: SiteName; id: 
 
 /** A time on the command line, as ms since the epoch: `1h` is an hour before `now`, else as ISO 8601 has it. @throws UsageInvalid */
 export function parseSince(text: string, now: number): number {
-  const units: Readonly<Record<string, number>> = {
-    ms: 1,
-    s: 1_000,
-    m: 60_000,
-    h: 3_600_000,
-    d: 86_400_000,
-  };
+  const units: Readonly<Record<string, number>> = DURATION_UNITS;
   const [, digits, unit = ""] = /^(\d{1,9})(ms|s|m|h|d)$/.exec(text) ?? [];
   if (digits !== undefined) return now - Number(digits) * (units[unit] ?? 1);
   const time = /^\d{4}-\d\d-\d\d/.test(text) ? Date.parse(text) : Number.NaN;
@@ -123,10 +118,3 @@ export const keyName = (key: string): string => protostreamText(parseKey(key)) ?
 
 /** ms since the epoch as people read it, in UTC. */
 export const timeText = (ms: number): string => new Date(ms).toISOString().replace("T", " ");
-
-/** A size for people. */
-export function bytesText(bytes: number): string {
-  if (bytes < 1_024) return `${bytes} B`;
-  if (bytes < 1_024 ** 2) return `${(bytes / 1_024).toFixed(1)} KiB`;
-  return `${(bytes / 1_024 ** 2).toFixed(1)} MiB`;
-}

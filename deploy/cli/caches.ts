@@ -6,7 +6,7 @@ import type { CachePolicy } from "../../topology/policy/cache-policy.ts";
 import { isPattern } from "../../topology/policy/reach.ts";
 import { policyText } from "../operator/key-way.ts";
 import { loadConfig, requiredSite } from "./load-config.ts";
-import { textTable } from "./text-table.ts";
+import { textTable } from "../status/text-table.ts";
 import { Exit } from "./verb.ts";
 import type { Verb, VerbContext } from "./verb.ts";
 

@@ -7,10 +7,11 @@ import { askVerb } from "../../gateway/control/operator-channel.ts";
 import type { ConflictView, VersionView } from "../operator/journal-lists.ts";
 import { policyText } from "../operator/key-way.ts";
 import type { RestoreAnswer } from "../operator/operator-verbs.ts";
-import { bytesText, keyName, optionText, parseRowId, timeText, prepareSites } from "./ask-sites.ts";
+import { keyName, optionText, parseRowId, timeText, prepareSites } from "./ask-sites.ts";
 import { journalOptions, listJournal, type JournalListing } from "./journal-list.ts";
 import { Exit } from "./verb.ts";
 import type { Verb, VerbContext } from "./verb.ts";
+import { bytesText } from "../status/bytes-text.ts";
 
 /** `isthmus conflicts`: the sites' journals of concurrent writes, and what lost put back. */
 export const conflicts: Verb = {

@@ -5,10 +5,11 @@ import type { Bus } from "../../topology/ports.ts";
 import { askVerb } from "../../gateway/control/operator-channel.ts";
 import type { DeadLetterView } from "../operator/journal-lists.ts";
 import type { RetryAnswer } from "../operator/operator-verbs.ts";
-import { bytesText, keyName, parseRowId, timeText, prepareSites } from "./ask-sites.ts";
+import { keyName, parseRowId, timeText, prepareSites } from "./ask-sites.ts";
 import { journalOptions, listJournal, type JournalListing } from "./journal-list.ts";
 import { Exit } from "./verb.ts";
 import type { Verb, VerbContext } from "./verb.ts";
+import { bytesText } from "../status/bytes-text.ts";
 
 /** `isthmus dead-letters`: mutations that could not be applied, or not be sent, and one of them tried again. */
 export const deadLetters: Verb = {

@@ -11,7 +11,7 @@ import { needsOf } from "../drills/drill.ts";
 import type { Drill, Need } from "../drills/drill.ts";
 import { writeReports } from "../drills/report-files.ts";
 import { which } from "../lab/which.ts";
-import { textTable } from "./text-table.ts";
+import { textTable } from "../status/text-table.ts";
 import { Exit } from "./verb.ts";
 import type { Verb, VerbContext } from "./verb.ts";
 

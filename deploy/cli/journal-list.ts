@@ -2,9 +2,10 @@ import type { Config } from "../../topology/config/config.ts";
 import type { Bus } from "../../topology/ports.ts";
 import type { JournalList } from "../operator/journal-lists.ts";
 import { systemClock } from "../site/system.ts";
-import { askSites, bytesText, optionText, parseSince, tellUnanswered } from "./ask-sites.ts";
-import { textTable } from "./text-table.ts";
+import { askSites, optionText, parseSince, tellUnanswered } from "./ask-sites.ts";
+import { textTable } from "../status/text-table.ts";
 import type { Exit, OptionSpec, VerbContext } from "./verb.ts";
+import { bytesText } from "../status/bytes-text.ts";
 
 /** Options of the verbs that list the sites' journals. */
 export const journalOptions = {

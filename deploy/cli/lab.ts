@@ -5,6 +5,7 @@ import { Lab } from "../lab/lab.ts";
 import type { LabPartStatus, LabStatus } from "../lab/lab.ts";
 import { Exit } from "./verb.ts";
 import type { Verb, VerbContext } from "./verb.ts";
+import { textLines } from "../status/text-table.ts";
 
 /** The highest first port: the last of the lab's ports is 14 above it. */
 const BASE_PORT_MAX = 65_521;
@@ -124,11 +125,9 @@ function table({ phase, parts }: LabStatus): string {
         .join(", "),
     ]),
   ];
-  const widths = rows[0]?.map((_, i) => Math.max(...rows.map((row) => row[i]?.length ?? 0))) ?? [];
-  const lines = rows.map((row) => row.map((text, i) => text.padEnd(widths[i] ?? 0)).join("  "));
   const reasons = parts.flatMap(({ name, reason }) => (reason ? [`${name}: ${reason}`] : []));
   const half = phase === "running" ? [] : [`the lab is ${phase}`];
-  return [...lines.map((line) => line.trimEnd()), ...reasons, ...half, ""].join("\n");
+  return [...textLines(rows), ...reasons, ...half, ""].join("\n");
 }
 
 function howToTry({ file, parts }: LabStatus): string {

@@ -5,10 +5,11 @@ import type { SiteName } from "../../topology/names.ts";
 import { followJob } from "../operator/follow-job.ts";
 import type { ResyncedCache } from "../operator/sync-verbs.ts";
 import { systemClock } from "../site/system.ts";
-import { bytesText, keyName, optionText, withSites } from "./ask-sites.ts";
+import { keyName, optionText, withSites } from "./ask-sites.ts";
 import { Progress } from "./progress.ts";
 import { Exit } from "./verb.ts";
 import type { Verb, VerbContext } from "./verb.ts";
+import { bytesText } from "../status/bytes-text.ts";
 
 /** Keys of a dry run that are told on a terminal; `--json` tells all. */
 const TOLD_MAX = 20;

@@ -2,9 +2,10 @@ import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
 import { parseKey, protostreamKey, showKey } from "../../topology/key-text.ts";
 import { type VersionWay, versionsOf, type WayAtSite, waysOf } from "../operator/key-way.ts";
 import type { SiteTrace, VersionName } from "../operator/trace-key.ts";
-import { askSites, bytesText, keyName, tellUnanswered, timeText, withSites } from "./ask-sites.ts";
-import { textTable } from "./text-table.ts";
+import { askSites, keyName, tellUnanswered, timeText, withSites } from "./ask-sites.ts";
+import { textTable } from "../status/text-table.ts";
 import type { Exit, Verb, VerbContext } from "./verb.ts";
+import { bytesText } from "../status/bytes-text.ts";
 
 /** `isthmus trace CACHE KEY`: one key's way. */
 export const trace: Verb = {

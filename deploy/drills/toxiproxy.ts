@@ -1,4 +1,3 @@
-import { setTimeout as sleep } from "node:timers/promises";
 import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
 import { freePorts } from "../lab/free-ports.ts";
 import { ServerProcess } from "../lab/server-process.ts";
@@ -31,11 +30,7 @@ export class Toxiproxy implements AsyncDisposable {
     const args = ["-host", "127.0.0.1", "-port", String(apiPort)];
     const process = ServerProcess.spawn("toxiproxy", logFile, await which("toxiproxy"), args);
     const proxy = new Toxiproxy(process, `http://127.0.0.1:${apiPort}`, listen);
-    const deadline = performance.now() + READY_MS_MAX;
-    while (!(await proxy.#answers())) {
-      if (!process.alive || performance.now() > deadline) throw process.fault("did not start");
-      await sleep(25);
-    }
+    await process.untilReady(() => proxy.#answers(), READY_MS_MAX);
     const address = { listen: `127.0.0.1:${listen}`, upstream: `127.0.0.1:${port}` };
     await proxy.#ask("POST", "/proxies", { name: PROXY, ...address, enabled: true });
     return proxy;

@@ -1,6 +1,6 @@
 import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
 import { LEDGER_PAGE_ROWS, RECOVERY_UNHEARD_MS_MAX } from "../../topology/limits.ts";
-import { type Batch, decodeBatch } from "../../topology/mutation/batch.ts";
+import { readableBatch } from "../../topology/mutation/batch.ts";
 import { type CacheName, logSubject, type SiteName } from "../../topology/names.ts";
 import { cachesOf } from "../../topology/policy/cache-policy.ts";
 import type { MirrorState, StoredMessage } from "../../topology/ports.ts";
@@ -150,7 +150,7 @@ function collect(
 ): void {
   const { author, cache, offsetMs } = source;
   for (const { payload } of records) {
-    const batch = readable(payload);
+    const batch = readableBatch(payload);
     // The receiver refuses such a batch, and sets aside what cannot be read: neither was applied.
     if (batch === undefined || batch.header.origin !== author || batch.header.cache !== cache) {
       continue;
@@ -160,14 +160,5 @@ function collect(
       arrivals.push(arrivalOf(mutation, author, offsetMs));
       window.set(mutation.key, arrivals);
     }
-  }
-}
-
-function readable(payload: Uint8Array): Batch | undefined {
-  try {
-    return decodeBatch(payload);
-  } catch (error) {
-    if (error instanceof IsthmusError && error.code === ErrorCode.WireMalformed) return undefined;
-    throw error;
   }
 }

@@ -6,6 +6,8 @@ import type {
   TargetStatus,
   UnreachableSite,
 } from "./site-status.ts";
+import { bytesText } from "./bytes-text.ts";
+import { textLines } from "./text-table.ts";
 
 /** Every site as text, a block each. */
 export const renderSites = (sites: readonly (SiteStatus | UnreachableSite)[]): string =>
@@ -15,7 +17,7 @@ function renderSite(site: SiteStatus | UnreachableSite): string {
   if (site.state === "unreachable") return `${site.site}  UNREACHABLE: ${site.reason}\n`;
   const lines = [headLine(site), ...site.peers.map(peerLine)];
   const [off, handled] = [site.caches.filter(isOff), site.caches.filter((c) => !isOff(c))];
-  if (handled.length > 0) lines.push(...table([HEADER, ...handled.flatMap(cacheRows)]));
+  if (handled.length > 0) lines.push(...textLines([HEADER, ...handled.flatMap(cacheRows)]));
   if (off.length > 0) lines.push(`not replicated: ${off.map(offText).join(", ")}`);
   lines.push(problemsLine(site));
   for (const { code, cache, what } of site.problems)
@@ -90,7 +92,7 @@ function targetCells(target: TargetStatus | undefined): readonly string[] {
 function riskText({ mutations, bytes, ageMs, isAtLeast }: DataAtRisk): string {
   const few = isAtLeast ? "at least " : "";
   if (mutations === 0) return `${few}0`;
-  return `${few}${mutations} (${size(bytes)}, ${duration(ageMs)})`;
+  return `${few}${mutations} (${bytesText(bytes)}, ${duration(ageMs)})`;
 }
 
 function originCells(origin: OriginStatus | undefined): readonly string[] {
@@ -115,20 +117,4 @@ export function duration(ms: number): string {
   if (s < 7_200) return `${Math.floor(s / 60)} min`;
   if (s < 172_800) return `${Math.floor(s / 3_600)} h`;
   return `${Math.floor(s / 86_400)} d`;
-}
-
-function size(bytes: number): string {
-  if (bytes < 1_024) return `${bytes} B`;
-  if (bytes < 1_024 ** 2) return `${(bytes / 1_024).toFixed(1)} KiB`;
-  return `${(bytes / 1_024 ** 2).toFixed(1)} MiB`;
-}
-
-function table(rows: readonly (readonly string[])[]): string[] {
-  const widths = HEADER.map((_, i) => Math.max(...rows.map((row) => row[i]?.length ?? 0)));
-  return rows.map((row) =>
-    row
-      .map((cell, i) => cell.padEnd(widths[i] ?? 0))
-      .join("  ")
-      .trimEnd(),
-  );
 }

@@ -99,7 +99,8 @@ export class Receiver {
   readonly #successes = new CacheSuccesses();
   #tracker = new PositionTracker(0);
   #incarnation = "";
-  #mirrorCreated = "";
+  /** The ledger is to know that what is applied from now on comes from this mirror. */
+  #mirrorToNote: string | undefined;
   #counter = 0;
   #bound = 0;
   #isReserving = false;
@@ -180,7 +181,8 @@ export class Receiver {
     const { mirror, positions, origin, cache } = this.#parts;
     const position = positions.get(origin, cache);
     this.#signal = signal;
-    this.#mirrorCreated = mirrorCreated;
+    const isNoted = positions.mirrorOf(origin, cache) === mirrorCreated;
+    this.#mirrorToNote = isNoted ? undefined : mirrorCreated;
     this.#tracker = new PositionTracker(position.seq);
     this.#incarnation = position.incarnation;
     this.#counter = position.counter;
@@ -210,11 +212,7 @@ export class Receiver {
     stats.bytes += message.payload.length;
     if (batch === undefined) return this.#passed(message.seq, "");
     if (!(await this.#accepted(batch, message, signal))) return;
-    const { positions, origin, cache } = this.#parts;
-    if (positions.mirrorOf(origin, cache) !== this.#mirrorCreated) {
-      positions.setMirror(origin, cache, this.#mirrorCreated);
-      await this.#reserve(message.seq);
-    }
+    if (this.#mirrorToNote !== undefined) await this.#noteMirror(this.#mirrorToNote, message.seq);
     if (message.seq > this.#bound) await this.#reserve(message.seq);
     else if (message.seq > this.#bound - APPLY_BOUND_BATCHES / 2)
       void this.#reserveAhead(message.seq);
@@ -291,6 +289,14 @@ export class Receiver {
   #passed(seq: number, incarnation: string): void {
     if (incarnation !== "") this.#enter(incarnation);
     if (this.#tracker.done(seq)) this.#store();
+  }
+
+  /** Before the first apply from a mirror that was made anew: on disk with the bound. */
+  async #noteMirror(created: string, seq: number): Promise<void> {
+    const { positions, origin, cache } = this.#parts;
+    positions.setMirror(origin, cache, created);
+    this.#mirrorToNote = undefined;
+    await this.#reserve(seq);
   }
 
   /** No apply starts beyond the bound, which is on disk first: what an unclean start has to look at (I6). */

@@ -3,7 +3,7 @@ import { FieldReader } from "../../topology/mutation/field-reader.ts";
 import { packPlain, type Plain } from "../../topology/mutation/plain-msgpack.ts";
 import type { CacheName, SiteName } from "../../topology/names.ts";
 import type { PeerEntry } from "../../topology/ports.ts";
-import type { Context, Dot, Key, Sibling } from "../../topology/version/entry.ts";
+import { type Context, type Dot, type Key, withoutValue } from "../../topology/version/entry.ts";
 import {
   all,
   bytesOf,
@@ -284,9 +284,3 @@ export const encodePushAnswer = (failed: readonly Key[]): Uint8Array =>
 /** @throws PeerMessageInvalid */
 export const decodePushAnswer = (payload: Uint8Array): readonly Key[] =>
   decoded(payload, (row) => keysOf(row.array("failed")));
-
-/** A version without its bytes. */
-export function withoutValue(sibling: Sibling): Sibling {
-  const { value: _bytes, ...bare } = sibling;
-  return bare;
-}

@@ -10,7 +10,7 @@ import { controlSubject, type CacheName, type SiteName } from "../../topology/na
 import type { Bus, Clock, PeerEntry } from "../../topology/ports.ts";
 import { type Comparing, whoLacks } from "../../topology/version/compare.ts";
 import { coversAll } from "../../topology/version/context.ts";
-import type { Context, Key } from "../../topology/version/entry.ts";
+import { type Context, type Key, withoutValue } from "../../topology/version/entry.ts";
 import {
   inOurClock,
   keyDigests,
@@ -36,7 +36,6 @@ import {
   type ExchangeAnswer,
   type ExchangeQuestion,
   type Wanted,
-  withoutValue,
 } from "./resync-messages.ts";
 
 /** The verbs that a resync asks a peer. */

@@ -19,9 +19,9 @@ import type {
   ValueHash,
   Versions,
 } from "../../topology/version/entry.ts";
-import { mergedEntry, sameSiblings } from "../../topology/version/compare.ts";
+import { mergedWith, sameSiblings } from "../../topology/version/compare.ts";
 import { equalContexts } from "../../topology/version/context.ts";
-import { type Arrival, joinVersion, mergeVersions } from "../../topology/version/join.ts";
+import { type Arrival, joinVersion } from "../../topology/version/join.ts";
 import { shown, type MergeRegistry, type Shown } from "../../topology/version/show.ts";
 import { valuesNeeded, valuesToKeep } from "../../topology/version/show.ts";
 import type { CacheStats } from "../cache-stats.ts";
@@ -151,11 +151,7 @@ export class Applier {
   /** Merges a peer's whole entry of one key (resync, absent keys); resolves once the result is committed. */
   merge(key: Key, peer: PeerEntry): Promise<ApplyOutcome> {
     const merge: Join = (entry) => {
-      const floor = this.#parts.floor();
-      const versions =
-        entry === undefined
-          ? mergeVersions(undefined, floor, peer.versions, peer.floor).versions
-          : mergedEntry(entry, floor, peer.versions, peer.floor);
+      const versions = mergedWith(entry, this.#parts.floor(), peer);
       return { versions, changed: !sameVersions(entry, versions) };
     };
     return this.#bring(key, merge, "no log");
@@ -340,10 +336,9 @@ export class Applier {
   /** What is held here has no token, or none that is known yet: there is only what is read right before to compare and set by. */
   async #readAndSet(key: Key, entry: Entry | undefined, plan: Plan, held: Held): Promise<Written> {
     const state = await this.#parts.connector.read(key);
-    const hash = state === undefined ? "" : this.#parts.hash(state.value);
-    const isHeld = state !== undefined && hash === held.hash && sameExpiry(state, held);
     // One with a token where there was none was written anew, with the same bytes.
-    if (!isHeld || (held.token === 0n && state.token !== 0n)) {
+    const isAnew = held.token === 0n && state?.token !== 0n;
+    if (state === undefined || isAnew || !this.#isHeld(state, held)) {
       return this.#found(key, entry, state, undefined);
     }
     return this.#compareAndSet(key, entry, plan, state.token);

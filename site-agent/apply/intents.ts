@@ -1,6 +1,7 @@
 import type { CacheName } from "../../topology/names.ts";
 import type { CacheConnector, CacheLedger, CacheState, Ledger } from "../../topology/ports.ts";
 import type { Entry, Key, Sibling, ValueHash, Versions } from "../../topology/version/entry.ts";
+import { withoutValue } from "../../topology/version/entry.ts";
 import { sameExpiry } from "../tail/judge.ts";
 import type { Plan } from "./plan.ts";
 
@@ -140,9 +141,4 @@ export function fulfilled(
   const { token, expiresAt, maxIdleMs } = state;
   const held = { hash: plan.hash, token, seenBy: 0, expiresAt, maxIdleMs };
   return { ...row, presence: "live", held };
-}
-
-function withoutValue(sibling: Sibling): Sibling {
-  const { value: _bytes, ...bare } = sibling;
-  return bare;
 }

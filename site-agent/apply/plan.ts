@@ -1,4 +1,5 @@
 import type { Entry, Expiry, Sibling, ValueHash, Versions } from "../../topology/version/entry.ts";
+import { withoutValue } from "../../topology/version/entry.ts";
 import type { Shown } from "../../topology/version/show.ts";
 
 /** What the local cache should hold for a key; expiry in this site's clock. */
@@ -65,11 +66,9 @@ function wantedOf(
 
 /** The versions as the ledger keeps them: value bytes only with the siblings in `keep`. */
 export function withKeptValues(versions: Versions, keep: readonly Sibling[]): Versions {
-  const siblings = versions.siblings.map((sibling) => {
-    if (sibling.value === undefined || keep.includes(sibling)) return sibling;
-    const { author, dot, at, kind, hash, expiresAt, maxIdleMs, offsetMs } = sibling;
-    return { author, dot, at, kind, hash, expiresAt, maxIdleMs, offsetMs };
-  });
+  const siblings = versions.siblings.map((sibling) =>
+    sibling.value === undefined || keep.includes(sibling) ? sibling : withoutValue(sibling),
+  );
   return { context: versions.context, siblings };
 }
 

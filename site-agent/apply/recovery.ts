@@ -11,8 +11,8 @@ import type {
   ValueHash,
   Versions,
 } from "../../topology/version/entry.ts";
-import { mergedEntry } from "../../topology/version/compare.ts";
-import { type Arrival, joinVersion, mergeVersions } from "../../topology/version/join.ts";
+import { mergedWith } from "../../topology/version/compare.ts";
+import { type Arrival, joinVersion } from "../../topology/version/join.ts";
 import { shown, valuesNeeded, type MergeRegistry } from "../../topology/version/show.ts";
 
 /** What an unclean end may have left out of the ledger, by key: own versions, and those of the other sites. */
@@ -141,12 +141,8 @@ export function rebuilt(
   told: readonly Arrival[] | PeerEntry,
 ): Entry | undefined {
   let versions: Versions | undefined = entry;
-  if ("floor" in told) {
-    versions =
-      entry === undefined
-        ? mergeVersions(undefined, floor, told.versions, told.floor).versions
-        : mergedEntry(entry, floor, told.versions, told.floor);
-  } else for (const arrival of told) versions = joinVersion(versions, floor, arrival).versions;
+  if ("floor" in told) versions = mergedWith(entry, floor, told);
+  else for (const arrival of told) versions = joinVersion(versions, floor, arrival).versions;
   if (versions === undefined) return undefined;
   const { context, siblings } = versions;
   const isGone = siblings.every((s) => s.kind === "remove");

@@ -1,3 +1,4 @@
+import { backOffMs } from "../../topology/back-off.ts";
 import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
 import type { Clock, Random } from "../../topology/ports.ts";
 import type { HotRodConnection } from "./connection.ts";
@@ -105,8 +106,8 @@ export class PoolServer {
 
   /** Doubled each time, bounded, jittered; a longer pause that it is in already stays. */
   #pause(minMs: number, times: number, maxMs: number): void {
-    const ms = Math.min(minMs * 2 ** Math.min(times, 30), maxMs);
-    const until = this.#clock.monotonic() + ms * (0.5 + this.#random.next() / 2);
+    const ms = backOffMs(times, { firstMs: minMs, mostMs: maxMs }, this.#random);
+    const until = this.#clock.monotonic() + ms;
     this.#notBefore = Math.max(this.#notBefore, until);
   }
 }

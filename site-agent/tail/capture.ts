@@ -185,19 +185,18 @@ export class Capture {
   /** Captures one key, whose lock is held until what it changed is committed. */
   #captureHeld(key: Key, mark: Mark): void {
     const { rows, locks } = this.#parts;
-    let entry: Entry | undefined;
+    let failure: unknown;
     try {
-      entry = rows.get(key);
+      const entry = rows.get(key);
       if (!this.#isExplained(key, mark, entry)) {
         void this.#capture(key, mark, entry);
         return;
       }
-      locks.release(key);
-      this.#ended(key, mark, undefined);
     } catch (error) {
-      locks.release(key);
-      this.#ended(key, mark, error);
+      failure = error;
     }
+    locks.release(key);
+    this.#ended(key, mark, failure);
   }
 
   #ended(key: Key, mark: Mark, error: unknown): void {

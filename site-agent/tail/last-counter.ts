@@ -1,6 +1,5 @@
-import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
 import { LOG_STRAYS_MAX } from "../../topology/limits.ts";
-import { type BatchHeader, decodeBatch } from "../../topology/mutation/batch.ts";
+import { type BatchHeader, readableBatch } from "../../topology/mutation/batch.ts";
 import type { SiteLog, StoredMessage } from "../../topology/ports.ts";
 
 /**
@@ -23,12 +22,5 @@ export async function lastCounter(
   return header?.incarnation === incarnation ? header.counter : 0;
 }
 
-/** undefined: it is no batch. @throws WireVersionUnknown */
-function headerOf({ payload }: StoredMessage): BatchHeader | undefined {
-  try {
-    return decodeBatch(payload).header;
-  } catch (error) {
-    if (error instanceof IsthmusError && error.code === ErrorCode.WireMalformed) return undefined;
-    throw error;
-  }
-}
+const headerOf = ({ payload }: StoredMessage): BatchHeader | undefined =>
+  readableBatch(payload)?.header;

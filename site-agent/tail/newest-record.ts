@@ -1,6 +1,5 @@
-import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
 import { LEDGER_PAGE_ROWS } from "../../topology/limits.ts";
-import { type Batch, decodeRecord, type TermBegin } from "../../topology/mutation/batch.ts";
+import { type Batch, readableRecord, type TermBegin } from "../../topology/mutation/batch.ts";
 import type { SiteName } from "../../topology/names.ts";
 import type { SiteLog } from "../../topology/ports.ts";
 
@@ -31,12 +30,7 @@ export async function newestRecord(
 }
 
 function ownRecord(payload: Uint8Array, site: SiteName): Batch | TermBegin | undefined {
-  try {
-    const record = decodeRecord(payload);
-    const origin = record.kind === "batch" ? record.header.origin : record.origin;
-    return origin === site ? record : undefined;
-  } catch (error) {
-    if (error instanceof IsthmusError && error.code === ErrorCode.WireMalformed) return undefined;
-    throw error;
-  }
+  const record = readableRecord(payload);
+  const origin = record?.kind === "batch" ? record.header.origin : record?.origin;
+  return origin === site ? record : undefined;
 }

@@ -115,6 +115,22 @@ export function decodeBatch(bytes: Uint8Array): Batch {
   return record;
 }
 
+/** As {@link decodeRecord}; undefined for what is no record: somebody else wrote it, and it is set aside. @throws IS3020 */
+export function readableRecord(bytes: Uint8Array): Batch | TermBegin | undefined {
+  try {
+    return decodeRecord(bytes);
+  } catch (error) {
+    if (error instanceof IsthmusError && error.code === ErrorCode.WireMalformed) return undefined;
+    throw error;
+  }
+}
+
+/** As {@link readableRecord}, of a subject that has batches alone. @throws IS3020 */
+export function readableBatch(bytes: Uint8Array): Batch | undefined {
+  const record = readableRecord(bytes);
+  return record?.kind === "batch" ? record : undefined;
+}
+
 function batchOf(row: FieldReader): Batch {
   const fields = new FieldReader("the header", row.array("header"));
   const sites = siteNames(row);

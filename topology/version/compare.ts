@@ -111,6 +111,17 @@ export function mergedEntry(
   return { context: joinContexts(seen(a, floorA), seen(b, floorB)), siblings: [] };
 }
 
+/** A site's own entry with what a peer tells of the key; a key without an entry gets none where nothing survives. */
+export function mergedWith(
+  entry: Versions | undefined,
+  floor: Context,
+  peer: { readonly versions: Versions | undefined; readonly floor: Context },
+): Versions | undefined {
+  return entry === undefined
+    ? mergeVersions(undefined, floor, peer.versions, peer.floor).versions
+    : mergedEntry(entry, floor, peer.versions, peer.floor);
+}
+
 /** Whether two lists hold the same versions, which one order keeps comparable. */
 export function sameSiblings(a: readonly Sibling[], b: readonly Sibling[]): boolean {
   if (a.length !== b.length) return false;

@@ -37,6 +37,12 @@ export interface Sibling extends Expiry {
   readonly value?: Uint8Array;
 }
 
+/** A version without its bytes. Named field by field: this is run for each mutation, and a rest costs five times as much. */
+export function withoutValue(sibling: Sibling): Sibling {
+  const { author, dot, at, kind, hash, expiresAt, maxIdleMs, offsetMs } = sibling;
+  return { author, dot, at, kind, hash, expiresAt, maxIdleMs, offsetMs };
+}
+
 /** What decides: all that a key has seen, and the versions that no other supersedes, at most one an author. */
 export interface Versions {
   readonly context: Context;

@@ -29,16 +29,21 @@ async function missed(world: CalmSites): Promise<void> {
 
 const heal = (world: CalmSites): void => world.links.healAll();
 
+/** Heals, and resolves once the gap that this shows at lon was repaired. */
+async function repaired(world: CalmSites): Promise<void> {
+  heal(world);
+  await world.until("the gap", () => world.handled("lon").peerGaps.size > 0);
+  await world.rest();
+  expectLevel(world);
+}
+
 describe("a gap between two sites is closed by a resync, without a person", () => {
   it("after the origin's log was made anew: what it lost arrives, deletes included, and nothing is published for it (I4, I7)", async () => {
     const world = await running();
     await missed(world);
     world.site("nyc").ground.log.delete();
     const before = world.published.get("lon");
-    heal(world);
-    await world.until("the gap", () => world.handled("lon").peerGaps.size > 0);
-    await world.rest();
-    expectLevel(world);
+    await repaired(world);
     expect(world.contents("lon")).toMatchObject({ new: "n", k0: "changed" });
     expect(world.contents("lon")).not.toHaveProperty("k1");
     expect(world.published.get("lon")).toBe(before);
@@ -50,10 +55,7 @@ describe("a gap between two sites is closed by a resync, without a person", () =
     await missed(world);
     const { stream } = world.site("nyc").ground.log;
     stream?.trim(stream.lastSeq);
-    heal(world);
-    await world.until("the gap", () => world.handled("lon").peerGaps.size > 0);
-    await world.rest();
-    expectLevel(world);
+    await repaired(world);
     await world.pass(30_000);
     expect(world.handled("lon").repair?.repaired).toBe(1);
     expect(world.handled("nyc").unconfirmed.get("lon")?.atRisk().mutations).toBe(0);
@@ -67,10 +69,7 @@ describe("a gap between two sites is closed by a resync, without a person", () =
     if (stream === undefined || mirror === undefined) throw new Error("no stream");
     stream.trim(stream.lastSeq);
     mirror.lastSeq = stream.lastSeq;
-    heal(world);
-    await world.until("the gap", () => world.handled("lon").peerGaps.size > 0);
-    await world.rest();
-    expectLevel(world);
+    await repaired(world);
     expect(world.contents("lon")).toMatchObject({ new: "n" });
     await world.pass(30_000);
     expect(world.handled("lon").repair?.repaired).toBe(1);
