@@ -6,6 +6,7 @@ import type {
   CacheListener,
   CacheState,
   Clock,
+  ServerRuns,
   WriteOutcome,
 } from "../topology/ports.ts";
 import type { Key } from "../topology/version/entry.ts";
@@ -34,6 +35,10 @@ export class OwnUses implements CacheConnector {
 
   open(): Promise<CacheInfo> {
     return this.#cache.open();
+  }
+
+  runs(): Promise<ServerRuns> {
+    return this.#cache.runs();
   }
 
   async read(key: Key): Promise<CacheState | undefined> {

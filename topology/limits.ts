@@ -179,6 +179,8 @@ export const PLAIN_DEPTH_MAX = 6;
 export const DRAIN_MS_MAX = 10_000;
 /** Two start times of one cache server's run differ by less: it tells whole seconds, and an answer takes a while. A restart takes longer. */
 export const CACHE_RUN_TOLERANCE_MS = 2_500;
+/** How often a cache is asked which servers it has, ms: faster than one restart of a rolling restart, rare enough to cost nothing. */
+export const CACHE_RUNS_INTERVAL_MS = 2_000;
 
 /** Keys of one cache of one origin that are applied side by side: as many as keep the cache's connections busy. */
 export const APPLY_KEYS_MAX = 256;

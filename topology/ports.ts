@@ -129,12 +129,14 @@ export type WriteOutcome = "done" | "lost";
 export interface CacheInfo {
   /** The storage media type of the values, for the hash and the handshake. */
   readonly mediaType: string;
-  /**
-   * Identity of each server's present run, by address; servers that cannot be reached are left out. Two sets without a
-   * common run (site-agent/connector/server-run.ts compares stamps) are different incarnations of an in-memory cache.
-   */
-  readonly runs: ReadonlyMap<string, string>;
+  readonly runs: ServerRuns;
 }
+
+/**
+ * Identity of each cache server's present run, by address; servers that cannot be reached are left out. Two sets without a
+ * common run (site-agent/connector/server-run.ts compares stamps) are different incarnations of an in-memory cache.
+ */
+export type ServerRuns = ReadonlyMap<string, string>;
 
 /**
  * One cache of the local Infinispan, by its local name. Values and keys are raw bytes in the cache's own storage media
@@ -143,6 +145,8 @@ export interface CacheInfo {
 export interface CacheConnector {
   /** Learns media types and server runs. @throws CacheMissing, CacheObjectStorage, CacheAuthFailed, CacheUnreachable */
   open(): Promise<CacheInfo>;
+  /** As a server told them when the cluster last changed: cheap, and nothing to judge by, as `open` is. @throws as `open` */
+  runs(): Promise<ServerRuns>;
   /** Present state, undefined when the key is missing. */
   read(key: Key): Promise<CacheState | undefined>;
   /**

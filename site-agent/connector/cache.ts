@@ -13,6 +13,7 @@ import type {
   CacheState,
   Clock,
   Random,
+  ServerRuns,
   WriteOutcome,
 } from "../../topology/ports.ts";
 import type { RequestScope } from "./connection.ts";
@@ -21,7 +22,7 @@ import { addListener } from "./listener.ts";
 import type { HotRodPool } from "./pool.ts";
 import { scan } from "./scan.ts";
 import type { Scanned } from "./scan.ts";
-import { serverRuns } from "./server-run.ts";
+import { serverRuns, topologyId } from "./server-run.ts";
 
 /** What a {@link HotRodCache} is made of. */
 export interface HotRodCacheOptions {
@@ -43,13 +44,15 @@ export class HotRodCache implements CacheConnector {
   readonly #options: HotRodCacheOptions;
   #scope: RequestScope | undefined;
   #mediaType = UNKNOWN_TYPE;
+  /** What every server told while the cluster had this topology. */
+  #runs: { readonly topology: number; readonly runs: ServerRuns } | undefined;
 
   constructor(options: HotRodCacheOptions) {
     this.#options = options;
   }
 
   async open(): Promise<CacheInfo> {
-    const { name, pool, clock } = this.#options;
+    const { name, pool } = this.#options;
     const answer = await pool.request("ping", { cache: name }, {}).catch((error: unknown) => {
       throw isMissing(error) ? missing(name, pool.addresses, error) : error;
     });
@@ -65,8 +68,23 @@ export class HotRodCache implements CacheConnector {
     await pool.request("containsKey", scope, { key: Buffer.from([0]) });
     this.#scope = scope;
     this.#mediaType = mediaTypeText(valueMediaType);
-    const runs = await serverRuns(await pool.each(), name, clock);
-    return { mediaType: this.#mediaType, runs };
+    this.#runs = undefined;
+    return { mediaType: this.#mediaType, runs: await this.runs() };
+  }
+
+  async runs(): Promise<ServerRuns> {
+    const { name, pool, clock } = this.#options;
+    const servers = await pool.each();
+    const connections = [...servers.values()].filter((found) => "request" in found);
+    const [connection] = connections;
+    const topology = connection && (await topologyId(connection, name).catch(() => undefined));
+    const known = this.#runs;
+    if (topology !== undefined && known?.topology === topology) return known.runs;
+    const runs = await serverRuns(servers, name, clock);
+    // Statistics are collected from the whole cluster: not again until a server comes or goes, once all have told.
+    const isWhole = topology !== undefined && runs.size === servers.size;
+    this.#runs = isWhole ? { topology, runs } : undefined;
+    return runs;
   }
 
   read(key: Key): Promise<CacheState | undefined> {

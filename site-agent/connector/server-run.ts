@@ -1,7 +1,7 @@
 import type { IsthmusError } from "../../topology/errors.ts";
 import { Intelligence } from "../../topology/hotrod/opcodes.ts";
 import { CACHE_RUN_TOLERANCE_MS } from "../../topology/limits.ts";
-import type { Clock } from "../../topology/ports.ts";
+import type { Clock, ServerRuns } from "../../topology/ports.ts";
 import type { HotRodConnection } from "./connection.ts";
 
 /** The map key under which the cluster's topology stands in for servers that do not tell their start. */
@@ -17,7 +17,7 @@ export async function serverRuns(
   servers: ReadonlyMap<string, HotRodConnection | IsthmusError>,
   cache: string,
   clock: Clock,
-): Promise<ReadonlyMap<string, string>> {
+): Promise<ServerRuns> {
   const runs = new Map<string, string>();
   for (const [address, connection] of servers) {
     if (!("request" in connection)) continue;
@@ -62,7 +62,8 @@ async function runOf(
   return id === undefined ? start : `${start} ${id}`;
 }
 
-async function topologyId(
+/** The id of the topology that a cache has at one server; undefined where it has none. */
+export async function topologyId(
   connection: HotRodConnection,
   cache: string,
 ): Promise<number | undefined> {

@@ -1,4 +1,5 @@
 import { ABSENCES_MAX, ABSENCES_RATIO_MAX } from "../../topology/limits.ts";
+import type { ServerRuns } from "../../topology/ports.ts";
 import { sameRun } from "../connector/server-run.ts";
 
 /** What keys are that a scan did not find though the ledger says the cache holds them. */
@@ -35,11 +36,17 @@ export function judgeAbsences(found: {
  * Whether two looks at a cache's servers have no run in common: then all that they held in memory is gone. Also when the
  * second look could tell nothing: an absence that nobody can explain must not become a remove.
  */
-export function isRestarted(
-  before: ReadonlyMap<string, string> | undefined,
-  now: ReadonlyMap<string, string>,
-): boolean {
+export function isRestarted(before: ServerRuns | undefined, now: ServerRuns): boolean {
   if (before === undefined || before.size === 0) return false;
   for (const [server, run] of now) if (sameRun(before.get(server), run)) return false;
   return true;
+}
+
+/**
+ * The known runs with those of servers that joined, or came back, while one of the known ones ran on; undefined: nothing new,
+ * or none of them runs on. One that is away now may run on all the same: it stays.
+ */
+export function withNewRuns(known: ServerRuns, now: ServerRuns): ServerRuns | undefined {
+  const isNew = [...now].some(([server, run]) => known.get(server) !== run);
+  return isNew && !isRestarted(known, now) ? new Map([...known, ...now]) : undefined;
 }

@@ -1,15 +1,20 @@
-import type { CacheConnector, CacheLedger, Clock, Ledger, Logger } from "../../topology/ports.ts";
+import type {
+  CacheConnector,
+  CacheLedger,
+  Clock,
+  Ledger,
+  Logger,
+  ServerRuns,
+} from "../../topology/ports.ts";
+import { CACHE_RUNS_INTERVAL_MS } from "../../topology/limits.ts";
 import type { CacheName } from "../../topology/names.ts";
 import type { Entry, Key, ValueHash } from "../../topology/version/entry.ts";
 import type { CacheStats } from "../cache-stats.ts";
 import type { LocalChanges } from "../local-changes.ts";
 import type { Refills } from "../refills.ts";
-import { type AbsenceVerdict, isRestarted, judgeAbsences } from "./absences.ts";
+import { type AbsenceVerdict, isRestarted, judgeAbsences, withNewRuns } from "./absences.ts";
 import type { Capture } from "./capture.ts";
 import { markMissing, scanCache, type ScanResult } from "./repair.ts";
-
-/** Identity of each server's run, by address. */
-type Runs = ReadonlyMap<string, string>;
 
 /** What {@link GapRepair} needs of its site. */
 export interface GapRepairParts {
@@ -32,7 +37,7 @@ export interface Repaired extends ScanResult {
   /** Keys without a copy here wait for one from the peers. */
   readonly hasAbsent: boolean;
   /** The servers' runs that the scan saw. */
-  readonly runs: Runs;
+  readonly runs: ServerRuns;
 }
 
 /** Repairs a gap of one cache by a scan, and judges what the scan does not find. */
@@ -52,9 +57,13 @@ export class GapRepair {
    * @param gapStart ms since the epoch
    * @param opened the servers' runs when the cache was opened
    */
-  async run(gapStart: number, opened: Runs, signal: AbortSignal): Promise<Repaired | undefined> {
+  async run(
+    gapStart: number,
+    opened: ServerRuns,
+    signal: AbortSignal,
+  ): Promise<Repaired | undefined> {
     const { connector, ledger, capture, refills, evicts, logger } = this.#parts;
-    const before = ledger.fact(this.#runsFact) as Runs | undefined;
+    const before = ledger.fact(this.#runsFact) as ServerRuns | undefined;
     // What is captured from now on is of this run, also if no scan ever ends in it.
     if (before === undefined) ledger.setFact(this.#runsFact, opened);
     const scan = await scanCache(this.#parts, gapStart, signal);
@@ -78,9 +87,29 @@ export class GapRepair {
   }
 
   /** Staged with the end of the gap: what is missing later is judged beside these runs. */
-  note(runs: Runs): void {
+  note(runs: ServerRuns): void {
     this.#hasAbsent = false;
     this.#parts.ledger.setFact(this.#runsFact, runs);
+  }
+
+  /**
+   * Until the signal aborts: remembers servers that join, or come back, while others of the known set run on. In a rolling
+   * restart none of the first ones is left at the end, and yet the cache was never empty.
+   *
+   * @param isWhole no gap is open
+   */
+  async watchRuns(isWhole: () => boolean, signal: AbortSignal): Promise<void> {
+    const { connector, ledger, clock } = this.#parts;
+    while (!signal.aborted) {
+      await clock.sleep(CACHE_RUNS_INTERVAL_MS, signal);
+      if (signal.aborted || !isWhole()) continue;
+      // What cannot be reached is reported by whoever needs it.
+      const runs = await connector.runs().catch(() => new Map<string, string>());
+      if (signal.aborted || !isWhole()) continue;
+      const known = ledger.fact(this.#runsFact) as ServerRuns | undefined;
+      const grown = known === undefined ? undefined : withNewRuns(known, runs);
+      if (grown !== undefined) ledger.setFact(this.#runsFact, grown);
+    }
   }
 
   /** An absence that the scan found, confirmed by a read. */

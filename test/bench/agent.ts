@@ -15,6 +15,7 @@ import type {
   CacheState,
   LogState,
   PublishAck,
+  ServerRuns,
   SiteLog,
 } from "../../topology/ports.ts";
 import { makeDot } from "../../topology/version/dot.ts";
@@ -199,6 +200,10 @@ class InstantCache implements CacheConnector {
 
   open(): Promise<CacheInfo> {
     return Promise.resolve({ mediaType: MEDIA_TYPE, runs: new Map([["cache", "1"]]) });
+  }
+
+  runs(): Promise<ServerRuns> {
+    return Promise.resolve(new Map([["cache", "1"]]));
   }
 
   read(key: Key): Promise<CacheState | undefined> {

@@ -5,6 +5,7 @@ import type {
   CacheInfo,
   CacheListener,
   CacheState,
+  ServerRuns,
   WriteOutcome,
 } from "../../topology/ports.ts";
 import type { Key, ValueHash } from "../../topology/version/entry.ts";
@@ -55,6 +56,10 @@ export class ScriptedCache implements CacheConnector {
 
   open(): Promise<CacheInfo> {
     return Promise.resolve({ mediaType: "text/plain", runs: new Map() });
+  }
+
+  runs(): Promise<ServerRuns> {
+    return Promise.resolve(new Map());
   }
 
   read(key: Key): Promise<CacheState | undefined> {

@@ -6,6 +6,7 @@ import type {
   CacheInfo,
   CacheListener,
   CacheState,
+  ServerRuns,
   WriteOutcome,
 } from "../../../topology/ports.ts";
 import type { Key } from "../../../topology/version/entry.ts";
@@ -39,6 +40,10 @@ export class ConnectedCache implements CacheConnector {
 
   async open(): Promise<CacheInfo> {
     return this.#ask((done) => done({ mediaType: MEDIA_TYPE, runs: new Map(this.#servers.runs) }));
+  }
+
+  async runs(): Promise<ServerRuns> {
+    return this.#ask((done) => done(new Map(this.#servers.runs)));
   }
 
   async read(key: Key): Promise<CacheState | undefined> {

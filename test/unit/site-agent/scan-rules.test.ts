@@ -1,6 +1,7 @@
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
-import { isRestarted, judgeAbsences } from "../../../site-agent/tail/absences.ts";
+import { isRestarted, judgeAbsences, withNewRuns } from "../../../site-agent/tail/absences.ts";
+import type { ServerRuns } from "../../../topology/ports.ts";
 import { KeySet } from "../../../site-agent/tail/key-set.ts";
 
 describe("a set of keys", () => {
@@ -101,5 +102,20 @@ describe("a cache", () => {
 
   it("counts as restarted when none of the known servers can be seen to run on", () => {
     expect(isRestarted(runs({ a: "boot 1" }), runs({}))).toBe(true);
+  });
+
+  it("is not called restarted after a rolling restart that was watched, though none of its first servers is left", () => {
+    let known: ServerRuns = runs({ a: "boot 1", b: "boot 2" });
+    const steps = [{ b: "boot 2" }, { a: "boot 9", b: "boot 2" }, { a: "boot 9" }];
+    for (const now of steps) known = withNewRuns(known, runs(now)) ?? known;
+    expect(isRestarted(known, runs({ a: "boot 9", b: "boot 8" }))).toBe(false);
+    expect(isRestarted(known, runs({ a: "boot 7", b: "boot 8" }))).toBe(true);
+  });
+
+  it("learns nothing of servers none of which ran before: it was restarted unseen", () => {
+    const known = runs({ a: "boot 1" });
+    expect(withNewRuns(known, runs({ a: "boot 2", c: "boot 3" }))).toBeUndefined();
+    expect(withNewRuns(known, runs({}))).toBeUndefined();
+    expect(withNewRuns(known, runs({ a: "boot 1" }))).toBeUndefined();
   });
 });
