@@ -21,7 +21,12 @@ export default defineConfig({
         },
       },
       tier("sim", 300_000, true),
-      tier("live", 120_000, false),
+      {
+        test: {
+          ...tier("live", 120_000, false).test,
+          setupFiles: ["test/support/no-server-left.ts"],
+        },
+      },
     ],
   },
 });

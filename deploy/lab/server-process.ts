@@ -11,10 +11,20 @@ const READY_POLL_MS = 25;
 /** How long a server may take to end after SIGTERM before it is killed. */
 const STOP_MS_MAX = 20_000;
 
+/** What a log's lines on a failure look like, of Infinispan and of nats-server. */
+const ERROR_LINE = /\b(ERROR|FATAL|Caused by)\b|\[(ERR|FTL)\]|Exception in thread/;
+
 const running = new Set<ChildProcess>();
-process.once("exit", () => {
-  for (const child of running) child.kill("SIGKILL");
-});
+process.once("exit", () => killRunning());
+
+/** Kills every server process that this process started and that still runs; resolves with their number once all ended. */
+export async function killRunning(): Promise<number> {
+  const left = [...running];
+  const ended = left.map((child) => once(child, "exit"));
+  for (const child of left) child.kill("SIGKILL");
+  await Promise.all(ended);
+  return left.length;
+}
 
 /** A real server's process, stopped by its own pid; it never outlives this process's orderly end. */
 export class ServerProcess implements AsyncDisposable {
@@ -95,10 +105,12 @@ export class ServerProcess implements AsyncDisposable {
     this.#child.kill(signal);
   }
 
-  /** An error that says what happened to this server and holds the end of its log. */
+  /** An error that says what happened to this server, with the errors in its log and the end of it. */
   fault(what: string): Error {
-    const tail = this.log().split("\n").slice(-30).join("\n");
-    return new Error(`${this.#name} ${what}; its log ends:\n${tail}`);
+    const lines = this.log().split("\n");
+    const errors = lines.filter((line) => ERROR_LINE.test(line)).slice(0, 10);
+    const text = [...errors, "its log ends:", ...lines.slice(-20)].join("\n");
+    return new Error(`${this.#name} ${what};\n${text}`);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
