@@ -52,6 +52,17 @@ export class UnknownWrites {
     return write;
   }
 
+  /** A write that was added before it was sent got no answer: it may be done yet, unless an event has shown that it is over. */
+  unanswered(key: Key, write: UnknownWrite): void {
+    const writes = this.#writes.get(key) ?? [];
+    if (!writes.includes(write)) return;
+    const until = this.#clock.monotonic() + UNKNOWN_WRITE_MS;
+    this.#writes.set(
+      key,
+      writes.map((other) => (other === write ? { ...write, until } : other)),
+    );
+  }
+
   /** The server answered that it did not do this write: it explains nothing. */
   refused(key: Key, write: UnknownWrite): void {
     const open = (this.#writes.get(key) ?? []).filter((other) => other !== write);
