@@ -271,9 +271,12 @@ export class Applier {
       return { context, siblings, presence: plan.presence, held: undefined, outboxSeq };
     }
     const { hash, expiresAt, maxIdleMs } = plan.wanted;
-    // The next event of this key is ours if the one of the state that was replaced has been seen.
+    // The next event of this key is ours if the one of the state that was replaced has been seen: that of an apply has not
+    // as long as it did not tell the token.
     const listener = this.#parts.listener();
-    const seenBy = token === undefined && entry?.held?.seenBy === listener ? listener : 0;
+    const before = entry?.held;
+    const isSeen = before?.token !== undefined && before.seenBy === listener;
+    const seenBy = token === undefined && isSeen ? listener : 0;
     const held = { hash, token, seenBy, expiresAt, maxIdleMs };
     return { context, siblings, presence: "live", held, outboxSeq };
   }
@@ -372,7 +375,8 @@ export class Applier {
     } catch (error) {
       if (!isOutcomeUnknown(error)) throw error;
       stats.unknownOutcomes += 1;
-      unknownWrites.add(key, expected, wanted, isSeen);
+      if (told === undefined) unknownWrites.add(key, expected, wanted, isSeen);
+      else unknownWrites.unanswered(key, told);
       const state = await connector.read(key);
       if (state !== undefined && expected === state.token) throw error;
       return this.#found(key, entry, state, plan);

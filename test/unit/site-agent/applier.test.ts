@@ -20,6 +20,15 @@ describe("an arriving version", () => {
     expect(lon.published).toEqual([]);
   });
 
+  it("over one whose echo has not come is not known by the next event alone: that may be the one before (I4)", async () => {
+    const lon = new ApplierBench();
+    await lon.captured("local");
+    await lon.apply(arrival("nyc", LATER, "a", { expiresAt: LATER + 9_000 }));
+    expect(lon.row?.held).toMatchObject({ token: undefined, seenBy: 1 });
+    await lon.apply(arrival("nyc", LATER + 1, "a"));
+    expect(lon.row?.held).toMatchObject({ token: undefined, seenBy: 0, expiresAt: 0 });
+  });
+
   it("is only kept in the ledger where another one shows, with its value", async () => {
     const lon = new ApplierBench();
     await lon.captured("local");
