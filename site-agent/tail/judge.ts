@@ -144,8 +144,11 @@ function judgePresent(evidence: Evidence, state: CacheState): Verdict {
   const isHeld = held?.token === state.token && held.hash === hash;
   if (evidence.isPast && !isHeld) return { is: "unsettled" };
   const isGone = mark.cause === "removed" || mark.cause === "expired";
-  // The event was of another write: the answer came from a replica that lags, or an event of it is still to come.
-  const isOther = isGone || (mark.token !== undefined && mark.token !== state.token);
+  // The event was of another write: the answer came from a replica that lags, or an event of it is still to come. Where no
+  // token was drawn the bytes alone tell.
+  const isOtherToken = mark.token !== undefined && mark.token !== state.token;
+  const isOtherValue = mark.hash !== undefined && mark.hash !== hash;
+  const isOther = isGone || isOtherToken || isOtherValue;
   const put = { is: "put", seenBy, settled: !isOther } as const;
   if (held === undefined) {
     // Nor is what a replica still tells of a key that is gone a local change.

@@ -164,6 +164,14 @@ describe("a read that finds a value", () => {
       "token",
     ],
     [
+      "without a token, whose event was of another value, is a lagging replica's answer",
+      entry("live", { token: 0n }),
+      mark("modified", 0n, { hash: "newer" }),
+      state(0n),
+      "h",
+      "unsettled",
+    ],
+    [
       "without a token and with another value is a local change",
       entry("live", { token: 0n }),
       mark("modified", 0n),
