@@ -1,6 +1,6 @@
 import type { Entry, Key } from "../../../topology/version/entry.ts";
 import { linesOf } from "./sim-config.ts";
-import { type Change, hashOf } from "./sim-cache.ts";
+import { type Change, hashOf, type Stored } from "./sim-cache.ts";
 
 interface Write {
   readonly id: number;
@@ -21,6 +21,17 @@ interface KeyHistory {
   readonly shows: Map<string, readonly Write[]>;
   /** It may have gone by itself: it had an end, or a cache lost it. */
   mayBeGone: boolean;
+}
+
+/**
+ * The same bytes again may be taken for those that are there; what comes and goes between two reads is no change. Where the
+ * ledger knows no token of the entry, or this write drew none, that goes for the bytes that the ledger has, too.
+ */
+function isAsBefore(row: Entry | undefined, before: Stored | undefined, after: Stored): boolean {
+  if (before?.value.equals(after.value) === true) return true;
+  const held = row?.presence === "live" ? row.held : undefined;
+  const isByBytes = held?.token === undefined || after.token === 0n;
+  return isByBytes && held?.hash === hashOf(after.value);
 }
 
 /**
@@ -63,11 +74,10 @@ export class Oracle {
         : row?.presence === "live" && row.held?.hash === hashOf(before.value);
     this.#ids += 1;
     const text = after?.value.toString();
-    // The same bytes again may be taken for those that are there; what comes and goes between two reads is no change.
     const isLasting =
       after === undefined
         ? row?.presence === "live"
-        : after.lifespanMs + after.maxIdleMs === 0 && text !== before?.value.toString();
+        : after.lifespanMs + after.maxIdleMs === 0 && !isAsBefore(row, before, after);
     const isHeard = seen.isHeard && isLasting;
     const { at } = seen;
     const write: Write = { id: this.#ids, site, text, at, isHeard, supersededBy: undefined };

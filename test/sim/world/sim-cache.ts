@@ -56,6 +56,13 @@ export interface Listening {
   readonly lastAt: Map<Key, number>;
 }
 
+/** A write by Isthmus that got no answer. */
+interface Unanswered {
+  readonly expected: bigint | "missing";
+  /** undefined: a remove. */
+  readonly value: Buffer | undefined;
+}
+
 export interface SimWorldParts {
   readonly time: SimTime;
   readonly random: SimRandom;
@@ -77,6 +84,8 @@ export class SimCache {
   /** What a lagging replica still holds of a key, and until when. */
   readonly #behind = new Map<Key, { state: Stored | undefined; until: number }>();
   readonly #listeners = new Set<Listening>();
+  /** Writes by Isthmus that got no answer, or none yet. */
+  readonly #unanswered = new Map<Key, Unanswered[]>();
   readonly #onChange: (change: Change) => void;
   readonly #onDeaf: () => void;
   isUp = true;
@@ -178,6 +187,21 @@ export class SimCache {
   /** Takes an entry away without an event; true if there was one. */
   evict(key: Key): boolean {
     return this.#entries.delete(key);
+  }
+
+  /** A write by Isthmus gets no answer that says whether it was done. */
+  unanswered(key: Key, write: Unanswered): void {
+    this.#unanswered.set(key, [...(this.#unanswered.get(key) ?? []), write]);
+  }
+
+  /** Whether nobody can tell a client's change from what a write by Isthmus that got no answer would make. */
+  mayBeOurs({ key, before, after }: Change): boolean {
+    const writes = this.#unanswered.get(key) ?? [];
+    return writes.some(({ expected, value }) =>
+      value === undefined
+        ? after === undefined && before?.token === expected
+        : after?.value.equals(value) === true,
+    );
   }
 
   stateOf({ value, token, createdAt, lifespanMs, maxIdleMs, lastUsedAt }: Stored): CacheState {

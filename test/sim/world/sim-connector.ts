@@ -63,21 +63,27 @@ export class ConnectedCache implements CacheConnector {
     const cache = this.#found();
     const bytes = Buffer.from(value);
     const put = (): number => cache.put(key, bytes, expiry, "isthmus");
-    return this.#ask((done) => {
-      const before = cache.access(key);
-      if (expected === "missing") {
-        if (before !== undefined) done("lost");
-        else done("done", put());
-        return;
-      }
-      this.#compareAndSet(key, expected, put, done);
-    }, true);
+    return this.#ask(
+      (done) => {
+        const before = cache.access(key);
+        if (expected === "missing") {
+          if (before !== undefined) done("lost");
+          else done("done", put());
+          return;
+        }
+        this.#compareAndSet(key, expected, put, done);
+      },
+      () => cache.unanswered(key, { expected, value: bytes }),
+    );
   }
 
   async remove(key: Key, expected: bigint): Promise<WriteOutcome> {
     const cache = this.#found();
     const remove = (): number => cache.remove(key, "isthmus");
-    return this.#ask((done) => this.#compareAndSet(key, expected, remove, done), true);
+    return this.#ask(
+      (done) => this.#compareAndSet(key, expected, remove, done),
+      () => cache.unanswered(key, { expected, value: undefined }),
+    );
   }
 
   async listen(onEvent: (event: CacheEvent) => void): Promise<CacheListener> {
@@ -154,15 +160,16 @@ export class ConnectedCache implements CacheConnector {
 
   /**
    * One request: `work` runs at the server and answers once. What may go wrong is drawn here; the server works on even if
-   * the process that asked has died meanwhile.
+   * the process that asked has died meanwhile. `onUnanswered`: of a write; it will not be known whether it was done.
    */
   #ask<T>(
     work: (done: (answer: T, settledAt?: number) => void) => void,
-    isWrite = false,
+    onUnanswered?: () => void,
   ): Promise<T> {
+    const isWrite = onUnanswered !== undefined;
     const cache = this.#found();
     const process = this.#process;
-    const { time, random, counts } = cache.parts;
+    const { time, random, counts, trace } = cache.parts;
     return new Promise((resolve, reject) => {
       const perform = (onDone: (result: Done<T>) => void): void => {
         if (!cache.isUp) {
@@ -183,6 +190,10 @@ export class ConnectedCache implements CacheConnector {
       if (random.chance(cache.faults.timeout)) {
         const end = random.pick(isWrite ? ["not done", "done", "done later"] : ["not done"]);
         counts.add(`fault: cache timeout, ${end}`);
+        trace(
+          `a request to ${this.#name} gets no answer in time${isWrite ? `, a write: ${end}` : ""}`,
+        );
+        onUnanswered?.();
         const later = CACHE_OPERATION_TIMEOUT_MS + random.latency(200);
         const at = end === "done later" ? later : arrives;
         // See `lateWriteOfTheDead` in profile.ts.
@@ -198,6 +209,7 @@ export class ConnectedCache implements CacheConnector {
       if (random.chance(cache.faults.serverError)) {
         const isDone = random.chance(0.5);
         counts.add(`fault: server error, ${isDone ? "done" : "not done"}`);
+        onUnanswered?.();
         const fail = (): void => {
           const failure = new IsthmusError(ErrorCode.HotRodServer, `${this.#name}: 0x85`);
           process.later(random.latency(1), () => reject(failure));

@@ -17,7 +17,7 @@ import { FaultActs } from "./fault-acts.ts";
 import { Oracle } from "./oracle.ts";
 import { drawPlan, type Step } from "./plan.ts";
 import type { Profile, Rate } from "./profile.ts";
-import { type Change, hashOf, SimCache, type SimWorldParts } from "./sim-cache.ts";
+import { type Change, hashOf, SimCache, type SimWorldParts, type Stored } from "./sim-cache.ts";
 import { SimCacheServer } from "./sim-cache-server.ts";
 import { configOf, NEVER, OFF } from "./sim-config.ts";
 import { FACT_PREFIX } from "./sim-ledger.ts";
@@ -403,9 +403,13 @@ export class World {
     const oracle = this.#oracles.get(cache);
     if (oracle === undefined) return;
     const site = this.#site(name);
+    // What was put there and taken away before it was captured leaves no trace: its absence may be an eviction.
+    const isUntraced = by === "client" && after === undefined && this.#kindOf(cache) === "evicts";
+    if (isUntraced && !this.#isStateKnown(site, cache, key, change.before))
+      oracle.unsure(name, key);
     oracle.changed(name, change, rowOf(site, cache, key), {
       isProof: this.#isProof(site, cache, change, oracle),
-      isHeard: this.#isHeard(site, cache),
+      isHeard: this.#isHeard(site, cache) && !cacheOf(site, cache).mayBeOurs(change),
       at: site.ground.wall.now(),
     });
   }
@@ -469,8 +473,12 @@ export class World {
   }
 
   #isCaptured(site: SimSite, cache: string, key: string): boolean {
+    return this.#isStateKnown(site, cache, key, cacheOf(site, cache).peek(key));
+  }
+
+  /** Whether the ledger says that the cache holds `state` of a key (undefined: nothing). */
+  #isStateKnown(site: SimSite, cache: string, key: string, state: Stored | undefined): boolean {
     const row = rowOf(site, cache, key);
-    const state = cacheOf(site, cache).peek(key);
     if (state === undefined) return row === undefined || row.presence === "tombstone";
     return row?.presence === "live" && row.held?.hash === hashOf(state.value);
   }
