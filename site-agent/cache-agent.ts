@@ -10,14 +10,16 @@ import type {
   LastUse,
   PeerEntry,
 } from "../topology/ports.ts";
+import { dotMs } from "../topology/version/dot.ts";
 import type { Context, Dot, Key, ValueHash } from "../topology/version/entry.ts";
 import type { Arrival } from "../topology/version/join.ts";
 import { valueHash } from "../topology/version/value-hash.ts";
 import { Wakeup } from "../topology/wakeup.ts";
 import { Applier } from "./apply/applier.ts";
 import { Intents } from "./apply/intents.ts";
+import { Rebuilding } from "./apply/rebuilding.ts";
 import { UnknownWrites, wasJoined } from "./apply/unknown-writes.ts";
-import { knownHashes, rebuilt, rejoined, type Uncommitted } from "./apply/recovery.ts";
+import { knownHashes, rejoined, type Uncommitted } from "./apply/recovery.ts";
 import type { CacheAgentParts } from "./cache-agent-parts.ts";
 import { CacheStats } from "./cache-stats.ts";
 import { IdleKeys } from "./idle-keys.ts";
@@ -25,7 +27,6 @@ import { KeyLocks } from "./key-locks.ts";
 import { LocalChanges } from "./local-changes.ts";
 import { PolicyReview } from "./policy-review.ts";
 import { PastStates } from "./past-states.ts";
-import { ToldValues } from "./told-values.ts";
 import { Offers } from "./offers.ts";
 import { OwnUses } from "./own-uses.ts";
 import { CaptureOutage } from "./tail/capture-outage.ts";
@@ -79,11 +80,7 @@ export class CacheAgent implements CacheHands {
   #isReady = false;
   /** A scan of this run has ended: what an earlier run left without a copy was looked for. */
   #isScanned = false;
-  /** The ledger was lost, and no scan has learned yet what the cache holds. */
-  #isRebuilding = false;
-  /** Nor do the logs tell of all that was ever written. */
-  #isBlind = false;
-  readonly #told = new ToldValues();
+  readonly #rebuilding: Rebuilding;
   /** Recovery found keys missing: the scan judges them before the logs are applied any further. */
   #leftToScan = false;
   readonly #rescan = new Wakeup();
@@ -100,6 +97,13 @@ export class CacheAgent implements CacheHands {
     this.#past = new PastStates(parts.clock);
     this.#intents = new Intents(parts.ledger, parts.cache);
     this.#refills = new Refills(parts);
+    const runs = () => this.#info?.runs ?? new Map<string, string>();
+    this.#rebuilding = new Rebuilding({
+      site: parts.site,
+      rows: this.rows,
+      floor: this.floor,
+      runs,
+    });
     this.publisher = this.#makePublisher();
     this.#changes = this.#makeChanges();
     this.#capture = this.#makeCapture();
@@ -213,7 +217,9 @@ export class CacheAgent implements CacheHands {
 
   /** The keys that wait for a copy from a peer, but for those of {@link CacheAgent.idle}. */
   async *absentKeys(): AsyncIterable<Key> {
-    if (this.#refills.problem === undefined) yield* this.idle.absentKeys(false);
+    // While a lost ledger is rebuilt, rows without a copy are those that no scan has come to: the cache may hold one.
+    if (this.#rebuilding.isOn || this.#refills.problem !== undefined) return;
+    yield* this.idle.absentKeys(false);
   }
 
   /** A fault elsewhere (log trimmed, mode switched on) asks for a repair: the cache is scanned again. */
@@ -273,15 +279,12 @@ export class CacheAgent implements CacheHands {
    * which of them the cache holds; what it does not hold is fetched or written when the scan has ended.
    */
   rebuild(key: Key, told: readonly Arrival[] | PeerEntry): void {
-    this.#isRebuilding = true;
-    if (!("floor" in told) && !this.#told.add(key, told)) this.rebuildBlind();
-    const entry = rebuilt(this.rows.get(key), this.floor(), told);
-    if (entry !== undefined) this.rows.put(key, entry);
+    this.#rebuilding.take(key, told);
   }
 
   /** The logs do not tell all of a ledger that was lost: what a scan finds may be a version that they told of no more. */
   rebuildBlind(): void {
-    this.#isBlind = true;
+    this.#rebuilding.isBlind = true;
   }
 
   /** Runs until the signal aborts: listens, scans, captures; begins anew whenever the listener is lost. */
@@ -294,7 +297,8 @@ export class CacheAgent implements CacheHands {
         await this.#open();
         if (!isRecovered) await recovered();
         isRecovered = true;
-        this.#isReady ||= !this.#isRebuilding && !this.#leftToScan;
+        if (this.#rebuilding.isOn) this.#dateLostLedger();
+        this.#isReady ||= !this.#rebuilding.isOn && !this.#leftToScan;
         await this.#listenAndRepair(signal, () => {
           failures = 0;
         });
@@ -308,6 +312,12 @@ export class CacheAgent implements CacheHands {
       await clock.sleep(backOffMs(failures, waits, random), signal);
     }
     await publishing;
+  }
+
+  /** When the ledger that was lost was last written is not known: changes may have been missed since the newest known one. */
+  #dateLostLedger(): void {
+    if (this.#gap === undefined || this.lastDot === 0n) return;
+    this.#gap = { ...this.#gap, since: Math.min(this.#gap.since, dotMs(this.lastDot)) };
   }
 
   /** Captures what is dirty and publishes what is queued, within the drain budget; true if nothing was left. */
@@ -407,10 +417,10 @@ export class CacheAgent implements CacheHands {
     await ledger.commit();
     const { scanned, different, missing, hasAbsent } = repaired;
     logger.info({ reason: gap.reason, scanned, different, missing }, "gap closed by a scan");
-    if (hasAbsent || this.#isRebuilding || !this.#isScanned) this.#parts.onAbsentKeys();
-    this.#isScanned = true;
-    [this.#isRebuilding, this.#isBlind, this.#isReady] = [false, false, true];
-    this.#told.clear();
+    const mayLackCopies = hasAbsent || this.#rebuilding.isOn || !this.#isScanned;
+    this.#rebuilding.over();
+    [this.#isScanned, this.#isReady] = [true, true];
+    if (mayLackCopies) this.#parts.onAbsentKeys();
   }
 
   #block(error: unknown): void {
@@ -509,8 +519,8 @@ export class CacheAgent implements CacheHands {
       onOversized: onUnsendable,
       givesWay: (key, entry, state, hash) => {
         if (entry === undefined) return undefined;
-        const isTold = this.#told.has(key, hash);
-        if (!isTold && !this.#isBlind) return undefined;
+        const isTold = this.#rebuilding.hasTold(key, hash);
+        if (!isTold && !this.#rebuilding.isBlind) return undefined;
         if (!isTold) this.#parts.onGivenWay(key, entry, state, hash);
         const stray = this.#applier.adopted(entry, state, hash);
         this.rows.put(key, stray);

@@ -53,18 +53,20 @@ export class LocalChanges {
    * The cache holds `state`, which no known version explains.
    *
    * @param before the row that the writer could have seen
-   * @param at when it was written, ms since the epoch; undefined: now, by the dot
+   * @param options `at` is when it was written, ms since the epoch; undefined: now, by the dot. `isUnheard`: no listener told of
+   *   it, an apply came upon it
    */
   put(
     key: Key,
     before: Entry | undefined,
     state: CacheState,
     hash: ValueHash,
-    options: { at: number | undefined; seenBy: number },
+    options: { at: number | undefined; seenBy: number; isUnheard?: boolean },
   ): Entry {
     const { stats, valueBytesMax, withoutValues, givesWay } = this.#parts;
-    // Only what a scan found has a time of its own.
-    const stray = options.at === undefined ? undefined : givesWay?.(key, before, state, hash);
+    // Only what a scan found has a time of its own; what a listener told of is a change.
+    const mayGiveWay = options.at !== undefined || options.isUnheard === true;
+    const stray = mayGiveWay ? givesWay?.(key, before, state, hash) : undefined;
     if (stray !== undefined) return stray;
     stats.capturedPuts += 1;
     const oversized = state.value.length > valueBytesMax;

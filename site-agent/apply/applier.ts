@@ -448,8 +448,10 @@ export class Applier {
     }
     await dots.ready();
     past.replaced(key, entry?.held);
-    const seenBy = dirty.newest(key)?.token === state.token ? Math.max(0, listener()) : 0;
-    changes.put(key, entry, state, found, { at: undefined, seenBy });
+    const mark = dirty.newest(key);
+    const seenBy = mark?.token === state.token ? Math.max(0, listener()) : 0;
+    const isUnheard = mark === undefined || mark.cause === "scan";
+    changes.put(key, entry, state, found, { at: undefined, seenBy, isUnheard });
     await ledger.commit();
     return AGAIN;
   }

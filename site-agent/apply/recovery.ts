@@ -133,12 +133,15 @@ export function rejoined(
 
 /**
  * The row of a key in a ledger that was lost, with versions as the logs, or a peer, tell them; a scan learns which of them the
- * cache holds.
+ * cache holds. What it held for certain the row calls live: if the scan does not find it, that is an absence to be judged.
+ *
+ * @param wasHeld whether the cache held this version in its present run
  */
 export function rebuilt(
   entry: Entry | undefined,
   floor: Context,
   told: readonly Arrival[] | PeerEntry,
+  wasHeld: (version: Sibling) => boolean,
 ): Entry | undefined {
   let versions: Versions | undefined = entry;
   if ("floor" in told) versions = mergedWith(entry, floor, told);
@@ -146,6 +149,13 @@ export function rebuilt(
   if (versions === undefined) return undefined;
   const { context, siblings } = versions;
   const isGone = siblings.every((s) => s.kind === "remove");
+  const [only, ...others] = siblings;
+  if (!isGone && only !== undefined && others.length === 0 && wasHeld(only)) {
+    const { hash, maxIdleMs, offsetMs } = only;
+    const expiresAt = only.expiresAt === 0 ? 0 : only.expiresAt + offsetMs;
+    const held = { hash, token: undefined, seenBy: 0, expiresAt, maxIdleMs };
+    return { context, siblings, presence: "live", held, outboxSeq: 0 };
+  }
   const presence = isGone ? "tombstone" : "absent";
   return { context, siblings, presence, held: undefined, outboxSeq: 0 };
 }

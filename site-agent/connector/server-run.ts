@@ -47,6 +47,18 @@ export function sameRun(a: string | undefined, b: string | undefined): boolean {
   return Math.abs(Number(startA) - Number(startB)) <= CACHE_RUN_TOLERANCE_MS;
 }
 
+/**
+ * Since when a cache has held what was put into it, for certain, ms since the epoch by our clock: one of its servers started
+ * then and runs on. undefined: none tells its start.
+ */
+export function runningSince(runs: ServerRuns): number | undefined {
+  const starts = [...runs.values()].flatMap((run) => {
+    const [kind, start] = run.split(" ");
+    return kind === "start" ? [Number(start)] : [];
+  });
+  return starts.length === 0 ? undefined : Math.min(...starts) + CACHE_RUN_TOLERANCE_MS;
+}
+
 async function runOf(
   connection: HotRodConnection,
   cache: string,

@@ -244,7 +244,7 @@ export class Capture {
       const verdict = this.#judge(key, mark, entry, read);
       if (!this.#isOurs(key, mark, entry, [verdict, read])) {
         // The read may have taken long: the reservation and the lease are asked for again.
-        if ((verdict.is === "put" || verdict.is === "remove") && !dots.mayDraw) await dots.ready();
+        if (MAY_DRAW_A_DOT.has(verdict.is) && !dots.mayDraw) await dots.ready();
         if (this.#settle(key, mark, entry, [verdict, read])) await ledger.commit();
       }
     } catch (error) {
@@ -397,6 +397,14 @@ const isOfHash = (held: Held, hash: ValueHash | undefined): boolean =>
 
 /** How long a key waits for its next read; twice as long each time. */
 const readDelayMs = ({ attempts }: Mark): number => 2 ** attempts * 4;
+
+/** Verdicts that may end as a local change. */
+const MAY_DRAW_A_DOT: ReadonlySet<Verdict["is"]> = new Set([
+  "put",
+  "remove",
+  "absence",
+  "unsettled",
+]);
 
 const isLastRead = (mark: Mark): boolean => readDelayMs(mark) * 2 > LAGGING_READ_MS_MAX;
 

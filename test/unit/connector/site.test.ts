@@ -4,12 +4,13 @@ import { isOutcomeUnknown } from "../../../site-agent/connector/failure.ts";
 import { HotRodPool } from "../../../site-agent/connector/pool.ts";
 import type { PoolLimits, PoolOptions } from "../../../site-agent/connector/pool.ts";
 import type { SaslLogin } from "../../../site-agent/connector/sasl/mechanism.ts";
-import { sameRun } from "../../../site-agent/connector/server-run.ts";
+import { runningSince, sameRun } from "../../../site-agent/connector/server-run.ts";
 import { HotRodSite } from "../../../site-agent/connector/site.ts";
 import { ErrorCode, IsthmusError } from "../../../topology/errors.ts";
 import type { HotRodRequest } from "../../../topology/hotrod/messages.ts";
 import { Status } from "../../../topology/hotrod/opcodes.ts";
 import type { CacheEvent } from "../../../topology/ports.ts";
+import { CACHE_RUN_TOLERANCE_MS } from "../../../topology/limits.ts";
 import { valueHash } from "../../../topology/version/value-hash.ts";
 import { MemoryLogger, realClock, realRandom } from "../../support/real-time.ts";
 import { answerTo, ScriptedHotRod } from "../../support/scripted-hot-rod.ts";
@@ -212,5 +213,17 @@ describe("the stamps of a server's run", () => {
     expect(sameRun("topology 1", "topology 2")).toBe(false);
     expect(sameRun("start 1", "boot 1")).toBe(false);
     expect(sameRun(undefined, undefined)).toBe(false);
+  });
+
+  it("tell since when the cache has held what was put into it: the server that started first runs on", () => {
+    const since = (...runs: string[]) =>
+      runningSince(new Map(runs.map((run, i) => [`s${i}`, run])));
+    expect(since("start 9000000 77", "start 1000000 77")).toBe(1_000_000 + CACHE_RUN_TOLERANCE_MS);
+    expect(since("start 1000000", "boot a")).toBe(1_000_000 + CACHE_RUN_TOLERANCE_MS);
+    expect([since("boot a"), since("topology 1"), since()]).toEqual([
+      undefined,
+      undefined,
+      undefined,
+    ]);
   });
 });

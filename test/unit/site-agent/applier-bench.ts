@@ -4,7 +4,7 @@ import { UnknownWrites } from "../../../site-agent/apply/unknown-writes.ts";
 import { CacheStats } from "../../../site-agent/cache-stats.ts";
 import { DotReserve } from "../../../site-agent/dot-reserve.ts";
 import { KeyLocks } from "../../../site-agent/key-locks.ts";
-import { LocalChanges } from "../../../site-agent/local-changes.ts";
+import { LocalChanges, type LocalChangesParts } from "../../../site-agent/local-changes.ts";
 import { PastStates } from "../../../site-agent/past-states.ts";
 import { DirtyKeys } from "../../../site-agent/tail/dirty-keys.ts";
 import type { ConflictPolicy } from "../../../topology/policy/conflict.ts";
@@ -52,6 +52,7 @@ export class ApplierBench {
   readonly changes: LocalChanges;
   readonly dots: DotReserve;
   applier: Applier;
+  givesWay: LocalChangesParts["givesWay"];
 
   constructor(policy: ConflictPolicy = "last-writer-wins", invalidate = false) {
     const { machine, cache, stats } = this;
@@ -73,6 +74,7 @@ export class ApplierBench {
       onVersion: () => undefined,
       onQueued: () => undefined,
       onOversized: () => undefined,
+      givesWay: (...found) => this.givesWay?.(...found),
     });
     this.applier = this.#makeApplier(policy, invalidate);
   }

@@ -1,7 +1,9 @@
 import { describe, expect, it } from "vitest";
 import { ErrorCode } from "../../../topology/errors.ts";
 import { APPLY_RACES_MAX } from "../../../topology/limits.ts";
+import { rebuilt } from "../../../site-agent/apply/recovery.ts";
 import { covers } from "../../../topology/version/context.ts";
+import type { Entry } from "../../../topology/version/entry.ts";
 import { EPOCH_MS } from "../../sim/world/sim-process.ts";
 import { hashOf } from "../../support/scripted-cache.ts";
 import { ApplierBench, arrival } from "./applier-bench.ts";
@@ -252,6 +254,28 @@ describe("a key without a copy here", () => {
     lon.rows.put("k", { ...lon.row, presence: "absent", held: undefined } as never);
     expect(await lon.apply(arrival("nyc", 1, "a"))).toBe("written");
     expect([lon.cache.text("k"), lon.row?.presence]).toEqual(["a", "live"]);
+  });
+
+  it("may hold, while a lost ledger is rebuilt, what was superseded long ago: an apply that comes upon it makes no change of it (I3, I6)", async () => {
+    const lon = new ApplierBench();
+    lon.givesWay = (key, entry, state, hash) => {
+      if (entry === undefined || hash !== hashOf("old")) return undefined;
+      const stray = lon.applier.adopted(entry, state, hash);
+      lon.rows.put(key, stray);
+      return stray;
+    };
+    // As the logs tell it; no scan has come to the key.
+    const told = rebuilt(undefined, new Map(), [arrival("nyc", 2, "new")], () => false);
+    lon.rows.put("k", told as Entry);
+    lon.cache.put("k", "old");
+    await lon.apply(arrival("nyc", 3, "newest"));
+    expect([lon.cache.text("k"), lon.published, lon.authors]).toEqual(["newest", [], ["nyc"]]);
+    // What a listener told of is a client's.
+    const token = lon.cache.put("k", "old");
+    const event = { key: "k", token, hash: hashOf("old"), retried: false };
+    lon.dirty.markEvent({ ...event, cause: "modified" });
+    await lon.apply(arrival("nyc", 4, "later"));
+    expect(lon.published).toEqual(["old"]);
   });
 
   it("whose known version came back by itself has that version: what arrives supersedes it, and nothing is published", async () => {
