@@ -6,8 +6,10 @@ import { AcknowledgedWriter, unacknowledged } from "../support/acknowledged-writ
 import { JavaClient } from "../support/java-client.ts";
 import type { JavaCache } from "../support/java-client.ts";
 import { until } from "../support/linked-sites.ts";
+import type { ReplicatedSite } from "../support/replicated-site.ts";
 import { ReplicatedSites } from "../support/replicated-sites.ts";
 import type { InfinispanServer } from "../../deploy/lab/infinispan-server.ts";
+import type { ServerRuns } from "../../topology/ports.ts";
 import { shared } from "../support/server-provider.ts";
 
 const CACHE = "sessions";
@@ -90,8 +92,13 @@ describe("a cluster that loses a node", () => {
         },
         60_000,
       );
+      const before = knownRuns(lon).get(node.address);
       await node.run();
       await rebalanced(lon.nodes);
+      await until("the run of the node that came back is known", async () => {
+        const now = knownRuns(lon).get(node.address);
+        return now !== undefined && now !== before;
+      });
     }
     await wrote(writers, 50);
     for (const writer of writers) await writer.stop();
@@ -106,6 +113,11 @@ describe("a cluster that loses a node", () => {
     expect(reasons.some((reason) => reason.startsWith("listener lost"))).toBe(true);
   }, 300_000);
 });
+
+/** The runs of the servers that the site counts as those of the cache it knows. */
+function knownRuns({ site }: ReplicatedSite): ServerRuns {
+  return (site.ports.ledger.fact(`runs/${CACHE}`) ?? new Map()) as ServerRuns;
+}
 
 /** Waits until both nodes have every entry: the death of one before that would lose entries for good, in Infinispan itself. */
 async function rebalanced(nodes: readonly InfinispanServer[]): Promise<void> {
