@@ -136,6 +136,9 @@ export const ErrorCode = {
   /** The ledger was lost, and a site that handles the cache does not answer: nothing of the cache is captured until it does, because what only it knows would be taken for a local change. Remedy: bring that site or the link back; or start with `--without SITE` if it is gone for good. */
   RebuildWaits: "IS3035",
 
+  /** A target is offline for a cache: an operator or the rule `limits.takeOffline` took it, so no writer waits for it; it applies what it can. Remedy: see `isthmus status` for why; it counts again by itself once it is level (after an operator, with `isthmus online`). */
+  TargetOffline: "IS3036",
+
   /** The HTTP endpoints cannot listen on their address. Remedy: free the port that the message names, or change `sites.SITE.http.listen`. */
   HttpListen: "IS3040",
   /** None of the file's NATS servers could be reached from here. Remedy: see the reason for each site in the message; `--site` names the one to go through. */

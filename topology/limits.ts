@@ -58,6 +58,10 @@ export const LEASE_MARGIN_MS = 500;
 export const BEAT_INTERVAL_MS = 250;
 /** A peer without a heartbeat for this long is shown as silent: eight were lost in a row. */
 export const PEER_SILENT_MS = 2_000;
+/** A target that the take-offline rule took is to be level for this long before it counts again: forty heartbeats. */
+export const ONLINE_STEADY_MS = 10_000;
+/** A target is level while it confirms everything within this: many round trips, few heartbeats. */
+export const LEVEL_LAG_MS = 2_000;
 /** Largest heartbeat that is read: 1,000 caches with 15 peers; checked before decoding. */
 export const BEAT_BYTES_MAX = 1024 * 1024;
 /** Between two clock pings to each peer. */
@@ -422,5 +426,8 @@ export const VERIFY_EXPIRY_TOLERANCE_MS = 1_600;
 
 /** Between two looks at a job's progress, ms. */
 export const JOB_LOOK_MS = 250;
+/** `isthmus pause` waits so long for what was begun before it answers, ms: well below its own time-out. */
+export const PAUSE_WAIT_MS = 2_000;
+
 /** A resync that an operator asked for is tried again so often without any progress before it fails. */
 export const RESYNC_TRIES_MAX = 6;

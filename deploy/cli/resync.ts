@@ -1,12 +1,10 @@
-import { siteNamed, type Config } from "../../topology/config/config.ts";
-import { didYouMean } from "../../topology/config/suggest.ts";
-import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
 import type { SiteName } from "../../topology/names.ts";
 import { followJob } from "../operator/follow-job.ts";
 import type { ResyncedCache } from "../operator/sync-verbs.ts";
 import { systemClock } from "../site/system.ts";
 import { keyName, optionText, withSites } from "./ask-sites.ts";
 import { Progress } from "./progress.ts";
+import { siteOption, usage } from "./site-option.ts";
 import { Exit } from "./verb.ts";
 import type { Verb, VerbContext } from "./verb.ts";
 import { bytesText } from "../status/bytes-text.ts";
@@ -66,15 +64,3 @@ function textOf(
   if (lines.length === 0) lines.push("no cache is sent that way");
   return lines.map((line) => `${line}\n`).join("");
 }
-
-function siteOption(config: Config, context: VerbContext, name: "from" | "to"): SiteName {
-  const asked = optionText(context, name);
-  const names = config.sites.map((site) => site.name);
-  if (asked === undefined) throw usage(`--${name} is missing: one of ${names.join(", ")}`);
-  if (siteNamed(config, asked) !== undefined) return asked;
-  throw usage(
-    `--${name}: the file has no site ${JSON.stringify(asked)}${didYouMean(asked, names)}`,
-  );
-}
-
-const usage = (message: string): IsthmusError => new IsthmusError(ErrorCode.UsageInvalid, message);

@@ -7,6 +7,8 @@ import { demo } from "./demo.ts";
 import { drill } from "./drill.ts";
 import { lab } from "./lab.ts";
 import { natsConfig } from "./nats-config.ts";
+import { offline, online } from "./offline.ts";
+import { pause, resume } from "./pause.ts";
 import { resync } from "./resync.ts";
 import { run } from "./run.ts";
 import { status } from "./status.ts";
@@ -24,6 +26,10 @@ export const verbs: readonly Verb[] = [
   trace,
   verify,
   resync,
+  pause,
+  resume,
+  offline,
+  online,
   check,
   caches,
   natsConfig,
@@ -35,10 +41,6 @@ export const verbs: readonly Verb[] = [
 /** Verbs of the interface that this version does not have: named plainly when asked for, and not in help. */
 export const plannedVerbs: readonly string[] = [
   "doctor",
-  "pause",
-  "resume",
-  "offline",
-  "online",
   "plan",
   "apply",
   "policy",

@@ -191,6 +191,11 @@ const CACHES: readonly MetricDefinition[] = [
     gap === null ? 0 : Math.max(0, at - gap.since) / 1000,
   ),
   ofCache(
+    "isthmus_paused",
+    "1 while an operator has paused the cache here: nothing that other sites wrote is applied.",
+    ({ pausedSince }) => pausedSince !== null,
+  ),
+  ofCache(
     "isthmus_dirty_keys",
     "Keys that are known to differ from the ledger and are being captured.",
     ({ dirty }) => dirty,
@@ -261,6 +266,11 @@ const LINKS: readonly MetricDefinition[] = [
     "Entries that resyncs of this site sent to others.",
     ({ resync }) => resync?.sent,
     "counter",
+  ),
+  ofTarget(
+    "isthmus_target_online",
+    "1 while the target counts; 0: an operator or limits.takeOffline took it offline, so nobody waits for it.",
+    ({ offline }) => offline === null,
   ),
   ofTarget(
     "isthmus_at_risk_mutations",

@@ -7,13 +7,16 @@ import { DeadLetterRetry } from "../../gateway/receive/dead-letter-retry.ts";
 import { Receiver, type ReceiverParts } from "../../gateway/receive/receiver.ts";
 import { AbsentFetcher } from "../../gateway/resync/fetch-absent.ts";
 import { IdleAsker } from "../../gateway/resync/idle.ts";
+import type { CacheTrouble } from "../../gateway/link/heartbeat.ts";
 import type { AppliedPosition } from "../../gateway/status/applied-exchange.ts";
 import { Unconfirmed } from "../../gateway/status/unconfirmed.ts";
 import { CacheAgent } from "../../site-agent/cache-agent.ts";
+import { Pause } from "./pause.ts";
 import { PeerGaps } from "./peer-gaps.ts";
 import { PeerRepair } from "./peer-repair.ts";
 import { rebuilt, recoverOrRebuild } from "./rebuild.ts";
 import type { Site } from "./site.ts";
+import { Targets } from "./targets.ts";
 import { TombstoneRounds } from "./tombstone-rounds.ts";
 
 /** In the journal, the author of a value that no version tells of. */
@@ -34,7 +37,9 @@ export class HandledCache {
   readonly appliedTimes = new Map<SiteName, AppliedTimes>();
   /** Per target of this site's own changes. */
   readonly unconfirmed: ReadonlyMap<SiteName, Unconfirmed>;
+  readonly targets: Targets;
   readonly peerGaps: PeerGaps;
+  readonly pause: Pause;
   readonly repair: PeerRepair | undefined;
   lastPublishedSeq = 0;
   /** The cache's newest record in the own log when this run began, seq 0: none; undefined: not read yet. */
@@ -49,6 +54,8 @@ export class HandledCache {
     const targets = isHandled ? targetsOf(site.config, policy, site.name) : [];
     this.unconfirmed = new Map(targets.map((target) => [target, new Unconfirmed()]));
     this.peerGaps = new PeerGaps(site.ports, this.name, isHandled ? site.peers : []);
+    this.targets = new Targets(site, this, targets);
+    this.pause = new Pause(site.ports, this.name);
     this.#noteSwitch(isHandled);
     this.agent = isHandled ? this.#makeAgent() : undefined;
     this.fetcher = this.agent === undefined ? undefined : this.#makeFetcher(this.agent);
@@ -75,6 +82,13 @@ export class HandledCache {
 
   async drain(): Promise<boolean> {
     return this.agent?.drain() ?? true;
+  }
+
+  /** What the other sites are told is not as it should be with this cache here. */
+  get trouble(): CacheTrouble | undefined {
+    if (this.pause.isOn) return "paused";
+    if (this.agent?.state === "blocked") return "blocked";
+    return this.agent?.gap === undefined ? undefined : "gap";
   }
 
   /** A target announced how far it applied this cache. */
@@ -120,6 +134,7 @@ export class HandledCache {
         cache: this.name,
         mode: policy.mode,
         isTarget,
+        isPaused: this.pause.isOn,
         policyHash: agent?.policyHash ?? "",
         originPolicyHash: this.#site.heartbeat.last(origin)?.beat.content.policyHashes[this.name],
         mediaType: agent?.isReady === true ? agent.mediaType : undefined,
@@ -224,7 +239,10 @@ export class HandledCache {
     const { bus, clock, random, logger } = this.#site.ports;
     return new AbsentFetcher({
       cache: this.name,
-      peers: this.#site.peers,
+      peers: () => {
+        if (this.pause.isOn) throw this.pause.refusal();
+        return this.#site.peers;
+      },
       hands: agent,
       absentKeys: () => agent.absentKeys(),
       offsetMs: this.#site.offsetFrom,

@@ -65,7 +65,7 @@ export class PeerRepair {
     const failures = new Map<SiteName, { attempt: number; reason: string }>();
     while (!signal.aborted) {
       if (this.#cache.peerGaps.size === 0) await this.#wakeup.wait(signal);
-      if (!this.#agent.isReady) {
+      if (!this.#agent.isReady || this.#cache.pause.isOn) {
         await clock.sleep(READY_LOOK_MS, signal);
         continue;
       }
@@ -159,7 +159,7 @@ export class PeerRepair {
   /**
    * One resync with a peer, when it is its turn.
    *
-   * @throws as {@link Resync.run}, and PeerUnreachable while the peer is silent
+   * @throws as {@link Resync.run}, PeerUnreachable while the peer is silent, OperationRefused while the cache is paused
    */
   async resync(
     peer: SiteName,
@@ -172,6 +172,11 @@ export class PeerRepair {
     if (heartbeat.silenceMs(peer) > PEER_SILENT_MS) {
       throw new IsthmusError(ErrorCode.PeerUnreachable, `no heartbeat of ${peer}`);
     }
+    const { pause } = this.#cache;
+    // What only compares may go on.
+    const isMerging = directions.pull !== "number";
+    if (pause.isOn && isMerging) throw pause.refusal();
+    const ending = isMerging ? AbortSignal.any([signal, pause.signal]) : signal;
     const here = resyncCacheOf(this.#site, this.#cache, this.#agent);
     const offsetMs = (): number => offsetFrom(peer);
     const parts = { site: name, peer, here, bus, clock, random, offsetMs };
@@ -196,7 +201,7 @@ export class PeerRepair {
     return resyncs.run(async () => {
       this.running = { peer, resync };
       try {
-        const result = await resync.run(signal);
+        const result = await resync.run(ending);
         if (directions.pull === "values") {
           await this.#agent.tombstones.raise(result.peerFloor);
           // For its figures alone: whether it hears it decides nothing.

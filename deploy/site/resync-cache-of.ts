@@ -29,6 +29,7 @@ export function resyncCacheOf(
     get isReady() {
       return agent.isReady;
     },
+    refuses: () => (handled.pause.isOn ? handled.pause.refusal() : undefined),
     isLevelBut: (peer) => agent.isReady && [...peerGaps].every(([toward]) => toward === peer),
     get logEnd() {
       // A log that was made anew has nothing of what was published before.

@@ -19,6 +19,7 @@ import { natsSettings } from "../nats/settings.ts";
 import { HttpServer } from "../http/http-server.ts";
 import { OperatorVerbs } from "../operator/operator-verbs.ts";
 import { SyncVerbs } from "../operator/sync-verbs.ts";
+import { TargetVerbs } from "../operator/target-verbs.ts";
 import { readStatus, type StatusSource } from "../status/read-status.ts";
 import { serveStatus } from "../status/status-exchange.ts";
 import type { ProcessState } from "../status/site-status.ts";
@@ -174,6 +175,7 @@ export class SiteProcess implements StatusSource {
     const endStatus = serveStatus(site.ports.bus, site.name, () => readStatus(this));
     const endVerbs = new OperatorVerbs(site).serve();
     const endSync = new SyncVerbs(site).serve();
+    const endTargets = new TargetVerbs(site).serve();
     const renewing = lease.run(leaseEnding.signal);
     const asked = new Promise<void>((resolve) => {
       if (signal.aborted) resolve();
@@ -194,6 +196,7 @@ export class SiteProcess implements StatusSource {
       endStatus();
       endVerbs();
       endSync();
+      endTargets();
       await Promise.allSettled([running, renewing, ...keeping]);
     }
     await renewing;

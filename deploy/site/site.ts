@@ -23,7 +23,7 @@ import type {
 import { isBeatContent } from "../../gateway/link/beat-content.ts";
 import type { Context } from "../../topology/version/entry.ts";
 import { ClockOffsets } from "../../gateway/link/clock-offset.ts";
-import { Heartbeat, type BeatContent } from "../../gateway/link/heartbeat.ts";
+import { Heartbeat, type BeatContent, type CacheTrouble } from "../../gateway/link/heartbeat.ts";
 import { Inbound } from "../../gateway/receive/inbound.ts";
 import { PositionStore } from "../../gateway/receive/position-store.ts";
 import { serveFetch } from "../../gateway/resync/fetch-absent.ts";
@@ -132,6 +132,9 @@ export class Site {
       logger,
       content: () => this.#beat(),
       isContent: isBeatContent,
+      onBeat: ({ beat }) => {
+        for (const cache of this.caches.values()) cache.targets.heard(beat.site, beat.content);
+      },
     });
     this.inbounds = this.peers.map((origin) => this.#makeInbound(origin));
     this.#announcers = new Map(
@@ -377,6 +380,7 @@ export class Site {
     const { clock, ledger } = this.ports;
     while (!signal.aborted) {
       try {
+        for (const cache of this.caches.values()) cache.targets.step();
         const { state, isBroken } = await this.head.look();
         this.#logState = state;
         // Nobody may write for long: what the log lost, the peers are to know.
@@ -395,6 +399,7 @@ export class Site {
     const { head } = this;
     const ends: Record<string, { logSeq: number; outboxRows: number; dot: bigint }> = {};
     const policyHashes: Record<string, string> = {};
+    const troubles: Record<string, CacheTrouble> = {};
     for (const [name, cache] of this.caches) {
       if (cache.agent === undefined) continue;
       const { outboxRows, lastDot } = cache.agent;
@@ -402,6 +407,8 @@ export class Site {
       const logSeq = Math.min(cache.lastPublishedSeq, head.lastSeq);
       ends[name] = { logSeq, outboxRows, dot: lastDot };
       policyHashes[name] = cache.agent.policyHash;
+      const trouble = cache.trouble;
+      if (trouble !== undefined) troubles[name] = trouble;
     }
     const applied: Record<SiteName, BeatContent["applied"][string]> = {};
     for (const { origin, receivers } of this.inbounds) {
@@ -410,7 +417,8 @@ export class Site {
         // While something of it is missing here no site may drop what it superseded.
         const isWhole = this.caches.get(cache)?.peerGaps.get(origin) === undefined;
         const dot = isWhole ? r.appliedDot : 0n;
-        return [cache, { incarnation, seq: r.applied().seq, dot }] as const;
+        const position = { incarnation, seq: r.applied().seq, dot };
+        return [cache, isWhole ? position : { ...position, gap: true }] as const;
       });
       applied[origin] = Object.fromEntries(positions);
     }
@@ -420,6 +428,7 @@ export class Site {
       state === undefined
         ? undefined
         : { ...state, lastSeq: Math.max(state.lastSeq, head.lastSeq) };
-    return { epoch: EPOCH, term: this.lease.term, incarnation, log, ends, applied, policyHashes };
+    const { term } = this.lease;
+    return { epoch: EPOCH, term, incarnation, log, ends, applied, policyHashes, troubles };
   }
 }

@@ -1,6 +1,6 @@
 import { ErrorCode } from "../../topology/errors.ts";
 import type { SiteName } from "../../topology/names.ts";
-import type { CacheStatus, Problem, SiteStatus } from "./site-status.ts";
+import type { CacheStatus, Problem, SiteStatus, TargetStatus } from "./site-status.ts";
 
 /** What is wrong at a site: first the site itself, then its caches, then its peers. Pure. */
 export function problemsOf(status: Omit<SiteStatus, "problems">): readonly Problem[] {
@@ -35,14 +35,17 @@ function siteProblems({
   return found;
 }
 
-function cacheProblems({ cache, state, why, code, gap, origins, resync }: CacheStatus): Found {
+function cacheProblems(status: CacheStatus): Found {
+  const { cache, state, why, code, gap, pausedSince, origins, resync } = status;
   const found: Problem[] = [];
   if (state === "off" || state === "never") return found;
   // A cache that waits for its scan after a start or a fault is not trusted until that ends.
   if (why !== null && state !== "unheld") found.push(problem(`${state}: ${why}`, { cache, code }));
   if (gap !== null) found.push(problem(`gap: ${gap.reason}`, { cache }));
+  if (pausedSince !== null) found.push(problem(pausedText(pausedSince), { cache }));
+  found.push(...status.targets.flatMap((target) => targetProblems(cache, target)));
   for (const { origin: peer, state: receiving, why: reason, gap: peerGap } of origins) {
-    if (receiving !== "receiving") {
+    if (receiving !== "receiving" && receiving !== "paused") {
       const because = reason === null ? "" : `: ${reason}`;
       found.push(problem(`from ${peer}: ${receiving}${because}`, { cache, peer }));
     }
@@ -55,6 +58,21 @@ function cacheProblems({ cache, state, why, code, gap, origins, resync }: CacheS
       );
   }
   return found;
+}
+
+function pausedText(since: number): string {
+  const at = new Date(since).toISOString();
+  return `paused by an operator since ${at}: nothing of other sites is applied until isthmus resume`;
+}
+
+function targetProblems(
+  cache: string,
+  { target: peer, offline, why, atRisk }: TargetStatus,
+): Found {
+  if (offline === null) return [];
+  const risk = `${atRisk.isAtLeast ? "at least " : ""}${atRisk.mutations}`;
+  const what = `${peer} is offline: ${why ?? offline.why}; ${risk} changes are at risk`;
+  return [problem(what, { cache, peer, code: ErrorCode.TargetOffline })];
 }
 
 function repairText(resync: CacheStatus["resync"], peer: SiteName): string {

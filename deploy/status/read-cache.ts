@@ -3,7 +3,8 @@ import type { SiteName } from "../../topology/names.ts";
 import { localName } from "../../topology/policy/cache-policy.ts";
 import type { Inbound } from "../../gateway/receive/inbound.ts";
 import type { Receiver } from "../../gateway/receive/receiver.ts";
-import type { Unconfirmed } from "../../gateway/status/unconfirmed.ts";
+import type { OfflineMark } from "../../gateway/status/offline-rule.ts";
+import { dataAtRisk } from "../site/data-at-risk.ts";
 import type { HandledCache } from "../site/handled-cache.ts";
 import type { Site } from "../site/site.ts";
 import { told } from "./error-told.ts";
@@ -22,13 +23,14 @@ export function readCache(site: Site, cache: HandledCache): CacheStatus {
     mode: policy.mode,
     ...stateOf(cache),
     gap: agent?.gap ?? null,
+    pausedSince: cache.pause.since ?? null,
     dirty: agent?.dirty ?? 0,
     outbox: {
       rows: outbox.rows,
       bytes: outbox.bytes,
       oldestMs: outbox.oldestAtMs === undefined ? null : ageOf(site, outbox.oldestAtMs),
     },
-    targets: [...cache.unconfirmed].map(([name, sent]) => targetOf(site, cache, name, sent)),
+    targets: [...cache.unconfirmed.keys()].map((name) => targetOf(site, cache, name)),
     origins: site.inbounds.flatMap((inbound) => {
       const receiver = receivers.find(({ origin }) => origin === inbound.origin);
       return agent === undefined || receiver === undefined
@@ -72,55 +74,44 @@ function stateOf({ agent, policy }: HandledCache): Pick<CacheStatus, "state" | "
 /** Clocks jump: an age is never negative. */
 const ageOf = (site: Site, at: number): number => Math.max(0, site.ports.clock.now() - at);
 
-function targetOf(
-  site: Site,
-  cache: HandledCache,
-  target: SiteName,
-  unconfirmed: Unconfirmed,
-): TargetStatus {
-  const sent = unconfirmed.atRisk();
-  const outbox = cache.agent?.rows.outboxSize();
-  const applied = site.heartbeat.last(target)?.beat.content.applied[site.name]?.[cache.name];
-  const { incarnation } = site.head;
-  // Two ways lead here, at most once each: what came first counts.
-  const byBeat = applied?.incarnation === incarnation ? applied.seq : 0;
-  const confirmed = Math.max(byBeat, unconfirmed.confirmedSeq(incarnation));
-  const confirmedSeq = confirmed === 0 ? null : confirmed;
-  const { earlierEnd } = cache;
-  // A log that was made anew since then holds nothing of it; the peers have a gap that says so.
-  const isAtLeast =
-    earlierEnd === undefined ||
-    (earlierEnd.incarnation === incarnation && confirmed < earlierEnd.seq);
-  const oldest = Math.min(
-    sent.oldestAt ?? Number.POSITIVE_INFINITY,
-    outbox?.oldestAtMs ?? Number.POSITIVE_INFINITY,
-  );
-  const atRisk = {
-    mutations: sent.mutations + (outbox?.rows ?? 0),
-    bytes: sent.bytes + (outbox?.bytes ?? 0),
-    ageMs: Number.isFinite(oldest) ? ageOf(site, oldest) : 0,
-    isAtLeast,
+function targetOf(site: Site, cache: HandledCache, target: SiteName): TargetStatus {
+  const { oldestAt, confirmedSeq, ...figures } = dataAtRisk(site, cache, target);
+  const atRisk = { ...figures, ageMs: oldestAt === undefined ? 0 : ageOf(site, oldestAt) };
+  return {
+    target,
+    ...targetState(site, cache, target, atRisk),
+    atRisk,
+    confirmedSeq: confirmedSeq === 0 ? null : confirmedSeq,
+    offline: cache.targets.mark(target) ?? null,
   };
-  return { target, ...targetState(site, target, atRisk), atRisk, confirmedSeq };
 }
 
 function targetState(
   site: Site,
+  cache: HandledCache,
   target: SiteName,
   atRisk: TargetStatus["atRisk"],
 ): Pick<TargetStatus, "state" | "why"> {
+  const mark = cache.targets.mark(target);
+  if (mark !== undefined) return { state: "offline", why: offlineText(mark, cache, target) };
   const silenceMs = site.heartbeat.silenceMs(target);
   if (silenceMs > PEER_SILENT_MS) {
-    const { afterSilenceMs } = site.config.limits.takeOffline;
     const why = Number.isFinite(silenceMs)
       ? `no heartbeat for ${Math.round(silenceMs / 1000)} s`
       : "no heartbeat since this process started";
-    const isLong = Number.isFinite(silenceMs) && silenceMs > afterSilenceMs;
-    return { state: isLong ? "offline" : "silent", why };
+    return { state: "silent", why };
   }
+  const trouble = site.heartbeat.last(target)?.beat.content.troubles?.[cache.name];
+  if (trouble === "paused") return { state: "paused", why: "an operator paused it there" };
   if (atRisk.mutations > 0) return { state: "catching up", why: null };
   if (!atRisk.isAtLeast) return { state: "up to date", why: null };
   return { state: "catching up", why: "it has not confirmed what an earlier run sent" };
+}
+
+function offlineText(mark: OfflineMark, cache: HandledCache, target: SiteName): string {
+  if (!mark.isReturning) return `taken ${mark.why}`;
+  const waits = cache.targets.lacks(target) ?? "it is level, and is to stay so for a while";
+  return `${mark.by === "rule" ? mark.why : `taken ${mark.why}`}; back when level: ${waits}`;
 }
 
 function originOf(
@@ -135,7 +126,7 @@ function originOf(
   const gap = cache.peerGaps.get(origin);
   return {
     origin,
-    state: blocked === undefined ? inbound.state : "blocked",
+    state: cache.pause.isOn ? "paused" : blocked === undefined ? inbound.state : "blocked",
     why: blocked ?? inbound.problem ?? null,
     position: receiver.applied().seq,
     mirrorEnd: inbound.mirror?.lastSeq ?? null,

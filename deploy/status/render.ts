@@ -81,12 +81,13 @@ function cacheRows(cache: CacheStatus): readonly (readonly string[])[] {
   return rows.length === 0 ? [own] : rows;
 }
 
-const stateText = ({ state, gap }: CacheStatus): string =>
-  `${state === "blocked" ? "BLOCKED" : state}${gap === null ? "" : ", GAP"}`;
+const stateText = ({ state, gap, pausedSince }: CacheStatus): string =>
+  `${state === "blocked" ? "BLOCKED" : state}${gap === null ? "" : ", GAP"}${pausedSince === null ? "" : ", PAUSED"}`;
 
 function targetCells(target: TargetStatus | undefined): readonly string[] {
   if (target === undefined) return ["-", "-"];
-  return [target.state, riskText(target.atRisk)];
+  const { state } = target;
+  return [state === "offline" ? "OFFLINE" : state, riskText(target.atRisk)];
 }
 
 function riskText({ mutations, bytes, ageMs, isAtLeast }: DataAtRisk): string {

@@ -1,4 +1,5 @@
 import type { InboundState } from "../../gateway/receive/inbound.ts";
+import type { OfflineMark } from "../../gateway/status/offline-rule.ts";
 import type { CacheState, Gap } from "../../site-agent/cache-agent.ts";
 import type { CacheStats } from "../../site-agent/cache-stats.ts";
 import type { CacheName, SiteName } from "../../topology/names.ts";
@@ -111,6 +112,8 @@ export interface CacheStatus {
   readonly code: string | null;
   /** Local changes may have been missed. */
   readonly gap: Gap | null;
+  /** Since when an operator paused it here; null: it is not paused. */
+  readonly pausedSince: number | null;
   /** Keys that are known to differ from the ledger right now. */
   readonly dirty: number;
   /** Changes that are not in the site's log yet. */
@@ -160,17 +163,19 @@ export interface DataAtRisk {
 /** One target of a cache's changes. */
 export interface TargetStatus {
   readonly target: SiteName;
-  readonly state: "up to date" | "catching up" | "silent" | "offline";
+  readonly state: "up to date" | "catching up" | "silent" | "paused" | "offline";
   readonly why: string | null;
   readonly atRisk: DataAtRisk;
   /** The sequence of this site's log up to which it applied the cache; null: it never said. */
   readonly confirmedSeq: number | null;
+  /** Nobody waits for it; null: it is online. */
+  readonly offline: OfflineMark | null;
 }
 
 /** How a cache's changes come from one origin. */
 export interface OriginStatus {
   readonly origin: SiteName;
-  readonly state: InboundState;
+  readonly state: InboundState | "paused";
   readonly why: string | null;
   /** Sequence of the origin's log up to which the cache is applied here. */
   readonly position: number;

@@ -2,7 +2,7 @@ import type { BeatContent } from "./heartbeat.ts";
 
 /** Whether a peer's heartbeat says what this version reads of one; more fields are the affair of a later version. */
 export function isBeatContent(content: object): content is BeatContent {
-  const { epoch, term, incarnation, log, ends, applied, policyHashes } =
+  const { epoch, term, incarnation, log, ends, applied, policyHashes, troubles } =
     content as Partial<BeatContent>;
   return (
     isCount(epoch) &&
@@ -11,7 +11,8 @@ export function isBeatContent(content: object): content is BeatContent {
     isOptional(log, isLog) &&
     isRecordOf(ends, isEnd) &&
     isRecordOf(applied, (caches) => isRecordOf(caches, isPosition)) &&
-    isRecordOf(policyHashes, isText)
+    isRecordOf(policyHashes, isText) &&
+    isOptional(troubles, (caches) => isRecordOf(caches, isText))
   );
 }
 
@@ -40,4 +41,8 @@ const isEnd: Test = (value) =>
   isPlain(value) && isCount(value["logSeq"]) && isCount(value["outboxRows"]) && isDot(value["dot"]);
 
 const isPosition: Test = (value) =>
-  isPlain(value) && isText(value["incarnation"]) && isCount(value["seq"]) && isDot(value["dot"]);
+  isPlain(value) &&
+  isText(value["incarnation"]) &&
+  isCount(value["seq"]) &&
+  isDot(value["dot"]) &&
+  isOptional(value["gap"], (gap) => typeof gap === "boolean");

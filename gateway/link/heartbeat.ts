@@ -28,13 +28,27 @@ export interface BeatContent {
     Record<
       SiteName,
       Readonly<
-        Record<string, { readonly incarnation: string; readonly seq: number; readonly dot: bigint }>
+        Record<
+          string,
+          {
+            readonly incarnation: string;
+            readonly seq: number;
+            readonly dot: bigint;
+            /** Something of that origin may be missing here. */
+            readonly gap?: boolean;
+          }
+        >
       >
     >
   >;
   /** Cache to the hash of its conflict policy. */
   readonly policyHashes: Readonly<Record<string, string>>;
+  /** Caches that are not as they should be here, and how. A site that says nothing of them has none, or is of an older release. */
+  readonly troubles?: Readonly<Record<string, CacheTrouble>>;
 }
+
+/** Paused by an operator; cannot be used; or local changes of it may have been missed. */
+export type CacheTrouble = "paused" | "blocked" | "gap";
 
 /** One heartbeat. */
 export interface Beat<C> {

@@ -9,6 +9,8 @@ export type Acceptance =
   | { readonly is: "pass"; readonly why: "off" | "not a target" }
   /** A peer sent what it must not: passed over, counted, alarmed. */
   | { readonly is: "refuse"; readonly why: string }
+  /** An operator paused the cache here: the position stays. */
+  | { readonly is: "pause"; readonly why: string }
   /** Cannot be applied as things are: the position stays, tried again. */
   | { readonly is: "block"; readonly why: string };
 
@@ -19,6 +21,8 @@ export interface Receiving {
   readonly mode: Mode;
   /** Whether the policy sends this cache from the origin to this site. */
   readonly isTarget: boolean;
+  /** An operator paused the cache here. */
+  readonly isPaused?: boolean;
   readonly policyHash: string;
   /** The origin's conflict policy as its last heartbeat announced it; undefined: none was heard. */
   readonly originPolicyHash: string | undefined;
@@ -39,6 +43,7 @@ export function acceptBatch({ header }: Batch, here: Receiving): Acceptance {
   }
   if (here.mode === "off") return { is: "pass", why: "off" };
   if (!here.isTarget) return { is: "pass", why: "not a target" };
+  if (here.isPaused === true) return { is: "pause", why: "paused by an operator" };
   // A batch keeps the policy that its author had. What shows depends on the versions alone, so once the origin decides as
   // this site does, whatever it wrote before may come in.
   const isAgreed = [header.policyHash, here.originPolicyHash].includes(here.policyHash);

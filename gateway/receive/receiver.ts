@@ -61,6 +61,9 @@ export interface ReceiverParts {
   readonly onDeadLetter: (letter: DeadLetter) => void;
 }
 
+/** Between two looks whether a batch that waits may be applied by now. */
+const WAIT_LOOK_MS = 250;
+
 /** A mutation or batch that cannot be applied, kept for the operator. */
 export interface DeadLetter {
   readonly origin: SiteName;
@@ -140,6 +143,11 @@ export class Receiver {
   /** Nothing is open: all that was read is applied. */
   get isIdle(): boolean {
     return this.#tracker.open === 0 && this.#queue.size === 0;
+  }
+
+  /** Mutations that were begun and are not applied yet. */
+  get begun(): number {
+    return this.#queue.size;
   }
 
   /** The incarnation of the log that {@link applied} counts in; "" before the first batch. */
@@ -275,12 +283,17 @@ export class Receiver {
           // Not of this log: its header says nothing about it.
           this.#passed(message.seq, "");
           return false;
+        case "pause":
+          await this.#standStill(message.seq - 1);
+          await clock.sleep(WAIT_LOOK_MS, signal);
+          if (signal.aborted) return false;
+          break;
         case "block":
           if (this.#blocked !== acceptance.why) {
             logger.error({ seq: message.seq, code: ErrorCode.ReceiverBlocked }, acceptance.why);
           }
           this.#blocked = acceptance.why;
-          await clock.sleep(250, signal);
+          await clock.sleep(WAIT_LOOK_MS, signal);
           if (signal.aborted) return false;
       }
     }
@@ -306,6 +319,15 @@ export class Receiver {
     positions.setBound(origin, cache, bound);
     await ledger.sync();
     this.#bound = Math.max(this.#bound, bound);
+  }
+
+  /** Nothing beyond `seq` was begun: an unclean start is not to bring it in while the cache is paused. */
+  async #standStill(seq: number): Promise<void> {
+    const { positions, ledger, origin, cache } = this.#parts;
+    if (this.#bound <= seq || this.#queue.size > 0 || this.#isReserving) return;
+    positions.setBound(origin, cache, seq);
+    await ledger.sync();
+    this.#bound = seq;
   }
 
   /** The next block, while half of this one is left: nothing waits for the disk. A failure shows when the block is used up. */

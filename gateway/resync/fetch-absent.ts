@@ -44,7 +44,8 @@ function upTo(bytes: number, entries: readonly PeerEntry[]): readonly PeerEntry[
 /** What {@link AbsentFetcher} needs of its site. */
 export interface AbsentFetcherParts {
   readonly cache: CacheName;
-  readonly peers: readonly SiteName[];
+  /** Those that may be asked now. Throws while nothing may be fetched. */
+  readonly peers: () => readonly SiteName[];
   readonly hands: CacheHands;
   readonly absentKeys: () => AsyncIterable<Key>;
   /** This site's clock minus the peer's, ms. */
@@ -126,7 +127,7 @@ export class AbsentFetcher {
   async #fetchPage(keys: readonly Key[]): Promise<boolean> {
     const left = new Set(keys);
     let failure: unknown;
-    for (const peer of this.#parts.peers) {
+    for (const peer of this.#parts.peers()) {
       try {
         // A peer answers as much as fits into one message: ask again while it has more.
         while (left.size > 0 && (await this.#ask(peer, left)));

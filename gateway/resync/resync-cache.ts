@@ -1,3 +1,4 @@
+import type { IsthmusError } from "../../topology/errors.ts";
 import { LEDGER_PAGE_ROWS } from "../../topology/limits.ts";
 import type { CacheName, SiteName } from "../../topology/names.ts";
 import type { CacheHands, CacheLedger, Clock, PeerEntry } from "../../topology/ports.ts";
@@ -26,6 +27,8 @@ export interface ResyncCache {
   readonly isReady: boolean;
   /** Whether a key without a copy lacks one: not under `invalidate`. */
   readonly copies: boolean;
+  /** Why nothing that `peer` pushes is taken here; undefined: it is. */
+  refuses(peer: SiteName): IsthmusError | undefined;
   /** Nothing that this site knows of is missing here, but perhaps of `peer`. */
   isLevelBut(peer: SiteName): boolean;
   /** Where this site's own log ends for the cache. */

@@ -87,6 +87,8 @@ export function serveResync(parts: ServeResyncParts): () => void {
     serve(RESYNC_VERBS.push, async (payload) => {
       const question = decodePushQuestion(payload);
       const here = agreed(parts, question);
+      const refusal = here.refuses(question.site);
+      if (refusal !== undefined) throw refusal;
       const offsetMs = parts.offsetMs(question.site);
       const entries = atMost(question.entries).map((entry) => inOurClock(entry, offsetMs));
       return encodePushAnswer((await mergeAll(here.hands, entries)).failed);

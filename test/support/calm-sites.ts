@@ -4,6 +4,7 @@ import type { Config } from "../../topology/config/config.ts";
 import type { CacheConnector, CacheSite, CacheState } from "../../topology/ports.ts";
 import type { Asker } from "../../deploy/operator/follow-job.ts";
 import { SyncVerbs } from "../../deploy/operator/sync-verbs.ts";
+import { TargetVerbs } from "../../deploy/operator/target-verbs.ts";
 import type { HandledCache } from "../../deploy/site/handled-cache.ts";
 import { Counts } from "../sim/world/counts.ts";
 import { SimCache, type SimWorldParts } from "../sim/world/sim-cache.ts";
@@ -36,8 +37,13 @@ export class CalmSites {
   /** Site and key, joined by a blank, to what its cache says that it holds; undefined: nothing. */
   readonly tampered = new Map<string, string | undefined>();
   readonly #time: SimTime;
+  readonly #limits: string;
+  /** Sites that answer operators. */
+  readonly #served = new WeakSet<object>();
 
-  constructor(names: readonly string[], rule: Rule = "mode: async", seed = 1) {
+  /** `limits`: the file's, in one line. */
+  constructor(names: readonly string[], rule: Rule = "mode: async", seed = 1, limits = "{}") {
+    this.#limits = limits;
     const random = new SimRandom(seed);
     this.#time = new SimTime(random.fork());
     const trace = (line: string): void => {
@@ -82,7 +88,7 @@ export class CalmSites {
         onCommit: nothing,
         onDeath: nothing,
       };
-      return new SimSite(ground, configOf(names, rule));
+      return new SimSite(ground, configOf(names, rule, limits));
     });
   }
 
@@ -95,7 +101,7 @@ export class CalmSites {
   /** The file that a site's next process reads. */
   configure(name: string, rule: Rule): void {
     const names = this.sites.map((site) => site.name);
-    this.site(name).config = configOf(names, rule);
+    this.site(name).config = configOf(names, rule, this.#limits);
   }
 
   handled(name: string): HandledCache {
@@ -120,7 +126,12 @@ export class CalmSites {
 
   /** What a command that reaches the NATS of a site asks with; every site that runs answers from now on. */
   operator(at: string): Asker {
-    for (const { site } of this.sites) if (site !== undefined) new SyncVerbs(site).serve();
+    for (const { site } of this.sites) {
+      if (site === undefined || this.#served.has(site)) continue;
+      this.#served.add(site);
+      new SyncVerbs(site).serve();
+      new TargetVerbs(site).serve();
+    }
     const process = new SimProcess(this.#time, this.site(at).ground.wall);
     return { bus: this.links.connect(at, process), clock: process.clock };
   }
@@ -239,12 +250,12 @@ class TamperedServer extends SimCacheServer {
   }
 }
 
-function configOf(names: readonly string[], rule: Rule): Config {
+function configOf(names: readonly string[], rule: Rule, limits: string): Config {
   const sites = names.map(
     (name, i) =>
       `  ${name}:\n    cache: { kind: embedded }\n    data: ./data/${name}\n    nats:\n      servers: ["nats://127.0.0.1:${4222 + i}"]\n      leaf: { listen: "127.0.0.1:${7422 + i}" }\n`,
   );
-  const text = `apiVersion: isthmus/v1\nname: calm\nsites:\n${sites.join("")}policies:\n  - match: sessions\n    ${rule}\n`;
+  const text = `apiVersion: isthmus/v1\nname: calm\nsites:\n${sites.join("")}policies:\n  - match: sessions\n    ${rule}\nlimits: ${limits}\n`;
   const { config, diagnostics } = parseConfig(text, { file: "calm.yaml" });
   if (config === undefined) throw new Error(JSON.stringify(diagnostics));
   return config;

@@ -3,7 +3,9 @@ import { ErrorCode } from "../../../topology/errors.ts";
 import { runIsthmus, twoSites } from "./run-isthmus.ts";
 
 /** Nothing listens there. */
-const FILE = twoSites("").replaceAll("127.0.0.1:4222", "127.0.0.1:1").replace(":14222", ":2");
+const FILE = twoSites("policies: [{ match: sessions, mode: async }]\n")
+  .replaceAll("127.0.0.1:4222", "127.0.0.1:1")
+  .replace(":14222", ":2");
 const run = (...argv: string[]) => runIsthmus(argv, { "isthmus.yaml": FILE });
 
 describe("the operator's verbs", () => {
@@ -20,6 +22,21 @@ describe("the operator's verbs", () => {
       ["expected an ID such as nyc:12", "dead-letters", "retry", "nyc:x"],
       ["trace needs a cache", "trace", "sessions"],
       ["is no hex", "trace", "sessions", "hex:0"],
+      ["--target is missing: one of nyc, lon", "pause", "--cache", "sessions"],
+      ["--cache is missing", "resume", "--target", "lon"],
+      ['no site "lom" (did you mean "lon"?)', "pause", "--cache", "sessions", "--target", "lom"],
+      [
+        '"carts" is not replicated: its mode is off',
+        "pause",
+        "--target",
+        "lon",
+        "--cache",
+        "carts",
+      ],
+      ["--target is missing", "offline"],
+      ['no site "lom" (did you mean "lon"?)', "online", "--target", "lom"],
+      ['"session" is not replicated', "offline", "--target", "lon", "--cache", "session"],
+      ['(did you mean "sessions"?)', "offline", "--target", "lon", "--cache", "session"],
     ];
     for (const [expected, ...argv] of wrong) {
       const { code, out, err } = await run(...argv);
@@ -30,7 +47,13 @@ describe("the operator's verbs", () => {
   });
 
   it("end 3 and say why for each site when no site's NATS can be reached", async () => {
-    const all = [["conflicts"], ["dead-letters", "--since", "1h"], ["trace", "sessions", "k"]];
+    const all = [
+      ["conflicts"],
+      ["dead-letters", "--since", "1h"],
+      ["trace", "sessions", "k"],
+      ["pause", "--cache", "sessions", "--target", "lon"],
+      ["online", "--target", "lon"],
+    ];
     for (const argv of all) {
       const { code, out, err } = await run(...argv);
       expect([code, out]).toEqual([3, ""]);

@@ -38,6 +38,8 @@ describe("a batch that arrives", () => {
     ["in each replicating mode", {}, { mode: "invalidate" }, "apply"],
     ["of a cache that is off here", {}, { mode: "off" }, "pass"],
     ["of a cache that this site is no target of", {}, { isTarget: false }, "pass"],
+    ["of a cache that is paused here", {}, { isPaused: true }, "pause"],
+    ["of a local cache, paused or not", {}, { isPaused: true, mode: "never" }, "refuse"],
     ["of a cache that is local here", {}, { mode: "never" }, "refuse"],
     ["of another cache than its subject's", { cache: "users" }, {}, "refuse"],
     ["of another author than the log's owner", { origin: "lon" }, {}, "refuse"],

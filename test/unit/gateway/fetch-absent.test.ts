@@ -48,7 +48,7 @@ function bench(absent: string[], peers: Record<string, Peer>) {
   } as unknown as Bus;
   const fetcher = new AbsentFetcher({
     cache: "sessions",
-    peers: Object.keys(peers),
+    peers: () => Object.keys(peers),
     hands: {
       merge: async (entry: PeerEntry) => {
         merged.push(entry);

@@ -97,6 +97,7 @@ export class LedgerSite {
       mediaType,
       isReady: this.isReady,
       copies: true,
+      refuses: () => undefined,
       isLevelBut: () => isLevel,
       logEnd: { incarnation: "i", seq: 7 },
       madeUp: (site, { seq }) => this.madeUp.push(`${site} ${seq}`),

@@ -47,6 +47,7 @@ export const soundCache = (changes: Partial<CacheStatus> = {}): CacheStatus => (
   why: null,
   code: null,
   gap: null,
+  pausedSince: null,
   dirty: 0,
   outbox: { rows: 0, bytes: 0, oldestMs: null },
   targets: [soundTarget()],
@@ -65,6 +66,7 @@ export const soundTarget = (changes: Partial<TargetStatus> = {}): TargetStatus =
   why: null,
   atRisk: { mutations: 0, bytes: 0, ageMs: 0, isAtLeast: false },
   confirmedSeq: 90,
+  offline: null,
   ...changes,
 });
 

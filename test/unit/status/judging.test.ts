@@ -3,7 +3,7 @@ import { problemsOf } from "../../../deploy/status/problems.ts";
 import { balancerAnswer, readiness } from "../../../deploy/status/readiness.ts";
 import type { CacheStatus, SiteStatus } from "../../../deploy/status/site-status.ts";
 import { ErrorCode } from "../../../topology/errors.ts";
-import { soundCache, soundOrigin, soundStatus } from "./example-status.ts";
+import { soundCache, soundOrigin, soundStatus, soundTarget } from "./example-status.ts";
 
 const told = (status: SiteStatus): string[] => problemsOf(status).map(({ what }) => what);
 const withCache = (changes: Partial<CacheStatus>): SiteStatus =>
@@ -75,6 +75,32 @@ describe("what is wrong at a site", () => {
     expect(told(status)).toEqual([
       "gap toward lon: the log was trimmed; being repaired: 4096 keys compared, 7 differed",
     ]);
+  });
+
+  it("names a cache that an operator paused, once, and a target that is offline, with what is at risk", () => {
+    const offline = {
+      by: "rule",
+      why: "no heartbeat for 31 s",
+      since: 1,
+      isReturning: true,
+    } as const;
+    const atRisk = { mutations: 12, bytes: 900, ageMs: 40_000, isAtLeast: true };
+    const why = "no heartbeat for 31 s; back when level: no heartbeat comes";
+    const caches = [
+      soundCache({
+        pausedSince: Date.UTC(2026, 10, 21),
+        origins: [soundOrigin({ state: "paused" })],
+        targets: [soundTarget({ state: "offline", why, offline, atRisk })],
+      }),
+    ];
+    expect(told(soundStatus({ caches }))).toEqual([
+      "paused by an operator since 2026-11-21T00:00:00.000Z: nothing of other sites is applied until isthmus resume",
+      "lon is offline: no heartbeat for 31 s; back when level: no heartbeat comes; at least 12 changes are at risk",
+    ]);
+    expect(problemsOf(soundStatus({ caches }))[1]).toMatchObject({
+      peer: "lon",
+      code: ErrorCode.TargetOffline,
+    });
   });
 
   it("is a process that is not active, before anything else is known of it", () => {
