@@ -375,7 +375,8 @@ export class CacheAgent implements CacheHands {
     try {
       onListening();
       this.#capture.start();
-      void this.#repairs.watchRuns(() => this.#gap === undefined, ended.signal);
+      const watching = this.#repairs.watchRuns(() => this.#gap === undefined, ended.signal);
+      watching.catch((error: unknown) => this.#block(error));
       while (!ended.signal.aborted) {
         if (this.#gap !== undefined) await this.#repair(ended.signal);
         if (this.#gap !== undefined) await clock.sleep(200, ended.signal);
