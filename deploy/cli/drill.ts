@@ -123,7 +123,7 @@ async function whyMissing(need: Need): Promise<string | undefined> {
 
 /** One drill for people: each check, then what was measured. */
 function told(report: DrillReport): string {
-  const { name, outcome, why, checks, load, rpo, rtoMs, recoveryMs, lag, faults } = report;
+  const { name, outcome, why, checks, load, rpo, rtoMs, recoveryMs, lag, faults, verdict } = report;
   const took = inWords(report.endedAt - report.startedAt);
   const lines = [`${name}: ${outcome} in ${took}${why === null ? "" : `: ${why}`}`];
   for (const check of checks)
@@ -132,7 +132,9 @@ function told(report: DrillReport): string {
     lines.push(`  ${load.acknowledged} writes acknowledged, ${load.failed} answered by an error`);
     const rto =
       faults.length === 0 ? "" : `; RTO ${inWords(rtoMs)}, recovery ${inWords(recoveryMs)}`;
-    lines.push(`  RPO ${rpo ?? "unknown"} writes${rto}`);
+    const { excused = 0, excusedMs = 0 } = verdict ?? {};
+    const age = excused === 0 ? "" : `, acknowledged up to ${inWords(excusedMs)} before a kill`;
+    lines.push(`  RPO ${rpo ?? "unknown"} writes${age}${rto}`);
     for (const [way, { p50, p99, max }] of Object.entries(lag))
       lines.push(`  lag ${way}: p50 ${inWords(p50)}, p99 ${inWords(p99)}, max ${inWords(max)}`);
   }

@@ -27,6 +27,8 @@ export interface Verdict {
   readonly unknown: number;
   /** Keys whose acknowledged writes are gone where the drill says that they may be. */
   readonly excused: number;
+  /** How long before the kill the oldest of those was acknowledged, in ms. */
+  readonly excusedMs: number;
   /** How long it took until nothing was wrong any more, in ms. */
   readonly settledMs: number;
   /** Keys, once a site. */
@@ -85,7 +87,7 @@ export class Checker {
 
   /**
    * What the caches hold, against the journal; asked again for `settleMs` while something is wrong. `windows` are
-   * `site@fromMs@toMs`, `kills` are `fromMs-toMs`. @throws IsthmusError DrillCheckerFailed
+   * `site@fromMs@killedMs@toMs`, `kills` are `fromMs-toMs`. @throws IsthmusError DrillCheckerFailed
    */
   async judge(
     cache: string,
@@ -118,7 +120,8 @@ export class Checker {
       return stdout.trim().split("\n").at(-1) ?? "";
     } catch (cause) {
       const said = (cause as { stderr?: string }).stderr?.trim().split("\n") ?? [];
-      const why = said.find((line) => line.includes("Exception")) ?? said[0] ?? String(cause);
+      // The client warns of much that it gets over, exceptions included.
+      const why = said.find((line) => line.startsWith("Exception")) ?? said[0] ?? String(cause);
       throw new IsthmusError(ErrorCode.DrillCheckerFailed, `the checker: ${why}`, { cause });
     }
   }
@@ -131,6 +134,7 @@ export class Load {
   #acknowledged = 0;
   #failed = 0;
   #stopped: string | undefined;
+  #onAnswer: (line: string) => void = () => undefined;
 
   private constructor(child: ChildProcess, probes: Probes) {
     this.#child = child;
@@ -166,6 +170,23 @@ export class Load {
     this.#tell(`burst ${ms}`);
   }
 
+  /**
+   * Notes what the other sites hold of the keys that `dead` alone writes: it must not be gone in the end, whatever a kill
+   * excuses. @throws IsthmusError DrillCheckerFailed when it ended
+   */
+  async shot(dead: string): Promise<void> {
+    await this.#ask(`shot ${dead}`);
+  }
+
+  /**
+   * How many keys a site's cache lacks, or holds otherwise, that the other sites have held unchanged for a while. @throws
+   * IsthmusError DrillCheckerFailed when it ended
+   */
+  async missing(at: string): Promise<number> {
+    const answer = await this.#ask(`missing ${at}`);
+    return Number(answer.split(" ").at(-1));
+  }
+
   /** Stops, and resolves with the number of acknowledged writes. @throws IsthmusError DrillCheckerFailed */
   async stop(): Promise<number> {
     this.#tell("stop");
@@ -179,6 +200,18 @@ export class Load {
     if (this.#isOver()) return;
     this.#child.kill("SIGKILL");
     await this.#ended;
+  }
+
+  /** Commands are answered in turn, so only one is asked at a time. */
+  async #ask(command: string): Promise<string> {
+    const answer = new Promise<string>((resolve) => {
+      this.#onAnswer = resolve;
+    });
+    this.#tell(command);
+    const ended = this.#ended.then(() => "");
+    const said = await Promise.race([answer, ended]);
+    this.#mustRun();
+    return said;
   }
 
   #tell(command: string): void {
@@ -202,7 +235,8 @@ export class Load {
       const [from = "", to = "", n, at] = rest;
       if (word === "probe") probes.written(`${from} to ${to}`, Number(n), Number(at));
       else probes.seen(`${from} to ${to}`, Number(n), Number(at));
-    } else if (word === "acked" || word === "stopped") {
+    } else if (word === "shot" || word === "missing") this.#onAnswer(line);
+    else if (word === "acked" || word === "stopped") {
       this.#acknowledged = Number(rest[0]);
       this.#failed = Number(rest[1]);
       if (word === "stopped") this.#stopped = line;

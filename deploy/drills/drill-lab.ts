@@ -13,11 +13,11 @@ import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
 import { endProcess, isRunning } from "../lab/detached-process.ts";
-import { LAB_SITES } from "../lab/lab-file.ts";
 import type { LabShape, LabSiteName } from "../lab/lab-file.ts";
 import type { LabProcess } from "../lab/lab-state.ts";
 import { Lab } from "../lab/lab.ts";
 import type { Say } from "../lab/lab.ts";
+import { quickStart } from "../lab/quick-start.ts";
 import { projectRoot } from "../lab/which.ts";
 import type { CacheAddress } from "./checker.ts";
 import type { FOLDERS, Need, Target, Whose } from "./drill.ts";
@@ -49,6 +49,7 @@ export interface Moment {
 
 /** The stack of a drill: a lab of its own, with a proxy in the link where the drill wants one, and hands to harm it. */
 export class DrillLab {
+  readonly sites: readonly LabSiteName[];
   readonly #lab: Lab;
   readonly #mounts: string[] = [];
   #proxy: Toxiproxy | undefined;
@@ -57,29 +58,33 @@ export class DrillLab {
   readonly #ended = new Set<number>();
   readonly #signal: AbortSignal;
 
-  private constructor(lab: Lab, signal: AbortSignal) {
+  private constructor(lab: Lab, sites: readonly LabSiteName[], signal: AbortSignal) {
     this.#lab = lab;
+    this.sites = sites;
     this.#signal = signal;
   }
 
   /** Starts it in a folder that does not exist yet; what was started is stopped when that fails. */
   static async start(
     folder: string,
-    needs: readonly Need[],
+    { sites, needs }: { sites: readonly LabSiteName[]; needs: readonly Need[] },
     say: Say,
     signal: AbortSignal,
   ): Promise<DrillLab> {
-    const lab = new DrillLab(new Lab(folder, say), signal);
+    const lab = new DrillLab(new Lab(folder, say), sites, signal);
     const shape: LabShape = {
       preset: "none",
       rules: [`{ match: ${DRILL_CACHE}, mode: async }`],
       // In memory, as where Keycloak keeps its sessions there: an Infinispan that is killed comes back empty.
       caches: { [DRILL_CACHE]: {}, [PROOF_CACHE]: {} },
+      sites,
+      java: await quickStart(),
       prepare: async (path, ports) => {
         if (needs.includes("root"))
-          for (const site of LAB_SITES) lab.#mount(join(path, site, "jetstream"));
+          for (const site of sites) lab.#mount(join(path, site, "jetstream"));
         if (!needs.includes("toxiproxy")) return undefined;
-        lab.#proxy = await Toxiproxy.before(ports.nyc.leaf, join(path, "toxiproxy.log"));
+        const [leaf = 0] = Array.from(ports.values(), (of) => of.leaf);
+        lab.#proxy = await Toxiproxy.before(leaf, join(path, "toxiproxy.log"));
         return lab.#proxy.port;
       },
     };
@@ -92,18 +97,18 @@ export class DrillLab {
     return lab;
   }
 
-  /** Both sites' Infinispans. */
+  /** The sites' Infinispans. */
   caches(): CacheAddress[] {
-    return LAB_SITES.map(
+    return this.sites.map(
       (site) => `${site}@127.0.0.1:${this.#lab.part("infinispan", site).ports["cache"]}`,
     );
   }
 
-  /** Where both sites tell their status. */
-  statusUrls(): Record<LabSiteName, string> {
+  /** Where the sites tell their status. */
+  statusUrls(): ReadonlyMap<LabSiteName, string> {
     const url = (site: LabSiteName) =>
       `http://127.0.0.1:${this.#lab.part("isthmus", site).ports["http"]}/api/v1/status`;
-    return { nyc: url("nyc"), lon: url("lon") };
+    return new Map(this.sites.map((site) => [site, url(site)]));
   }
 
   /** SIGKILL; resolves once the process is gone. */
@@ -137,7 +142,7 @@ export class DrillLab {
    */
   async supervise(): Promise<string[]> {
     const words: string[] = [];
-    for (const at of LAB_SITES) {
+    for (const at of this.sites) {
       const part = this.#part({ process: "site", at });
       if (this.#ended.has(part.pid) || (await isRunning(part))) continue;
       words.push(`${part.name} ended by itself: ${lastLine(part.log)}`);
@@ -204,7 +209,7 @@ export class DrillLab {
   /** The link is whole, and disks have room. */
   async heal(): Promise<void> {
     await this.#proxy?.heal();
-    for (const site of LAB_SITES) rmSync(this.#ballast(site), { force: true });
+    for (const site of this.sites) rmSync(this.#ballast(site), { force: true });
   }
 
   /** Removes a folder of a site whose process was killed or stopped. @throws IsthmusError DrillStepFailed */

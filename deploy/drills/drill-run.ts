@@ -16,7 +16,7 @@ import { StatusWatch } from "./status-watch.ts";
 export const ACKNOWLEDGED_MIN = 10_000;
 /** After its steps the load goes on until there are so many, but no longer than this, in ms. */
 const MORE_LOAD_MS_MAX = 300_000;
-/** Writes of both sites come through by then after the load began, in ms. */
+/** Writes of all sites come through by then after the load began, in ms. */
 const FIRST_PROBE_MS_MAX = 60_000;
 /** Writers write as fast as they can for so long around a kill, so that writes are in flight, in ms. */
 const BURST_MS = 400;
@@ -36,6 +36,9 @@ export interface DrillOptions {
   readonly say: Say;
   readonly signal: AbortSignal;
 }
+
+/** Undefined: what was looked for is there; else what is there instead. */
+type Look = () => string | undefined | Promise<string | undefined>;
 
 /** One fault that was not undone yet. */
 interface OpenFault {
@@ -89,7 +92,9 @@ export class DrillRun {
   async #rehearse(): Promise<Verdict> {
     const { folder, say, signal } = this.#options;
     const { load: shape, after, steps } = this.#drill;
-    const lab = await DrillLab.start(folder, needsOf(this.#drill), say, signal);
+    const { sites } = this.#drill;
+    const shapeOfLab = { sites, needs: needsOf(this.#drill) };
+    const lab = await DrillLab.start(folder, shapeOfLab, say, signal);
     this.#lab = lab;
     const checker = await Checker.of(lab.caches());
     const proof = await checker.prove(PROOF_CACHE, join(folder, "proof.journal"));
@@ -97,8 +102,8 @@ export class DrillRun {
     const journal = join(folder, "writes.journal");
     this.#load = await checker.load(DRILL_CACHE, journal, shape, this.#probes);
     this.#watch = new StatusWatch(lab.statusUrls());
-    await this.#until("writes of both sites show at the other", FIRST_PROBE_MS_MAX, () =>
-      this.#probes.ways().length === 2 &&
+    await this.#until("writes of each site show at the others", FIRST_PROBE_MS_MAX, () =>
+      this.#probes.ways().length === sites.length * (sites.length - 1) &&
       this.#probes.ways().every((way) => this.#probes.of(way).length > 0)
         ? undefined
         : "they do not yet",
@@ -178,6 +183,7 @@ export class DrillRun {
       lagBelowMs: undefined,
       gapAt: undefined,
       problem: undefined,
+      refilled: undefined,
     });
     const faults = this.#measured();
     this.#below("RTO", after.rtoBelowMs, worst(faults.flatMap((f) => Object.values(f.rtoMs))));
@@ -237,6 +243,7 @@ export class DrillRun {
         await lab.pause(step, step.ms);
         return this.#over();
       case "start":
+        if (step.process === "infinispan") await load.shot(step.at);
         await lab.start(step);
         return this.#over();
       case "stop":
@@ -273,7 +280,8 @@ export class DrillRun {
     if (moment === undefined) return;
     this.#kills.push(`${moment.from}-${moment.to}`);
     // Operations that were answered while it died belong to it too.
-    if (mayLoseMs > 0) this.#windows.push(`${whose.at}@${moment.from - mayLoseMs}@${Date.now()}`);
+    const { from } = moment;
+    if (mayLoseMs > 0) this.#windows.push([whose.at, from - mayLoseMs, from, Date.now()].join("@"));
   }
 
   #begin(what: string): void {
@@ -285,9 +293,9 @@ export class DrillRun {
   }
 
   async #expect(expectation: Expectation): Promise<void> {
-    const { withinMs, lagBelowMs, gapAt, problem, level } = expectation;
+    const { withinMs, lagBelowMs, gapAt, problem, level, refilled } = expectation;
     const told = () => this.#watch?.told() ?? [];
-    const looks: [name: string, look: () => string | undefined][] = [];
+    const looks: [name: string, look: Look][] = [];
     if (lagBelowMs !== undefined)
       looks.push([
         `the lag is below ${inWords(lagBelowMs)}`,
@@ -312,8 +320,16 @@ export class DrillRun {
       ]);
     if (level === true)
       looks.push([
-        "both sites say that they are up to date, without a gap or a problem",
+        "all sites say that they are up to date, without a gap or a problem",
         () => this.#watch?.whyNotLevel(),
+      ]);
+    if (refilled !== undefined)
+      looks.push([
+        `${refilled} has got back what it lost`,
+        async () => {
+          const missing = (await this.#load?.missing(refilled)) ?? 0;
+          return missing === 0 ? undefined : `${missing} keys are missing or otherwise`;
+        },
       ]);
     for (const [name, look] of looks) {
       const begin = Date.now();
@@ -323,16 +339,16 @@ export class DrillRun {
   }
 
   /** Undefined once `look` answers so; else its last answer. */
-  async #poll(withinMs: number, look: () => string | undefined): Promise<string | undefined> {
+  async #poll(withinMs: number, look: Look): Promise<string | undefined> {
     const deadline = Date.now() + withinMs;
     for (;;) {
-      const found = look();
+      const found = await look();
       if (found === undefined || Date.now() >= deadline) return found;
       await sleep(POLL_MS, undefined, { signal: this.#options.signal });
     }
   }
 
-  async #until(what: string, withinMs: number, look: () => string | undefined): Promise<void> {
+  async #until(what: string, withinMs: number, look: Look): Promise<void> {
     const found = await this.#poll(withinMs, look);
     if (found === undefined) return;
     throw new IsthmusError(ErrorCode.DrillStepFailed, `${what}: ${found}, ${inWords(withinMs)} on`);

@@ -6,7 +6,7 @@ export const TARGETS = ["site", "nats", "infinispan"] as const;
 /** See {@link TARGETS}. */
 export type Target = (typeof TARGETS)[number];
 
-/** Ways of the link that can be cut: both connections' ends see it for `both`; one way just falls silent. */
+/** Ways of the link that can be cut, with three sites of nyc's to both others: all ends see it for `both`; one way just falls silent. */
 export const WAYS = ["both", "nyc-to-lon", "lon-to-nyc"] as const;
 
 /** See {@link WAYS}. */
@@ -34,8 +34,10 @@ export interface Expectation {
   readonly gapAt: LabSiteName | undefined;
   /** A problem in a site's status has, since the drill began, held these words or this code. */
   readonly problem: { readonly at: LabSiteName; readonly says: string } | undefined;
-  /** Both sites are up to date, without a gap or a problem. */
+  /** All sites are up to date, without a gap or a problem. */
   readonly level: boolean | undefined;
+  /** This site's cache, which came back empty, holds again what the others hold, but for what is in flight. */
+  readonly refilled: LabSiteName | undefined;
 }
 
 /** One step: one of a closed set of actions. */
@@ -69,11 +71,11 @@ export type Step =
 
 /** The write load of a drill. */
 export interface LoadShape {
-  /** Writes a second, both sites together. */
+  /** Writes a second, all sites together. */
   readonly rate: number;
   /** Keys that one site alone writes, a site. */
   readonly keys: number;
-  /** Keys that both sites write. */
+  /** Keys that all sites write. */
   readonly conflictKeys: number;
   /** Percent of writes that go to those. */
   readonly conflicts: number;
@@ -84,12 +86,14 @@ export interface LoadShape {
 /** A rehearsal as its file has it. */
 export interface Drill {
   readonly name: string;
+  /** Of its lab; with three the first one's link is the one that can be harmed. */
+  readonly sites: readonly LabSiteName[];
   readonly summary: string;
   readonly groups: readonly (typeof GROUPS)[number][];
   readonly load: LoadShape;
   readonly steps: readonly Step[];
   readonly after: {
-    /** How long after the load both sites may take to be equal, in ms. */
+    /** How long after the load the sites may take to be equal, in ms. */
     readonly equalWithinMs: number;
     /** Longest that a write made during a fault may wait for showing at the other site, in ms; undefined: only measured. */
     readonly rtoBelowMs: number | undefined;

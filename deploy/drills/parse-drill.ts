@@ -19,15 +19,16 @@ import type { Reader } from "../../topology/config/readers.ts";
 import { didYouMean } from "../../topology/config/suggest.ts";
 import { duration, size, whole } from "../../topology/config/value-readers.ts";
 import { ErrorCode } from "../../topology/errors.ts";
-import { LAB_SITES } from "../lab/lab-file.ts";
-import { FOLDERS, GROUPS, TARGETS, WAYS } from "./drill.ts";
+import { LAB_SITES, SITE_NAMES } from "../lab/lab-file.ts";
+import type { LabSiteName } from "../lab/lab-file.ts";
+import { FOLDERS, GROUPS, TARGETS, WAYS, allSteps } from "./drill.ts";
 import type { Drill, Expectation, Step } from "./drill.ts";
 
 /** The `apiVersion` of drill files. */
 export const DRILL_API_VERSION = "isthmus-drill/v1";
 
 const span = duration({ min: 0, max: 3_600_000 });
-const site = choice(LAB_SITES);
+const site = choice(SITE_NAMES);
 const whose = { process: required(choice(TARGETS)), at: required(site) };
 
 /** Reads the text of a drill file and finds every fault in it at once. */
@@ -46,19 +47,21 @@ const expectation: Reader<Expectation> = checked(
       gapAt: optional(site),
       problem: optional(mapping({ at: required(site), says: required(text()) })),
       level: optional(flag),
+      refilled: optional(site),
     }),
-    ({ within, lagBelow, gapAt, problem, level }) => ({
+    ({ within, lagBelow, gapAt, problem, level, refilled }) => ({
       withinMs: within,
       lagBelowMs: lagBelow,
       gapAt,
       problem,
       level,
+      refilled,
     }),
   ),
   (found, place, file) => {
-    const { lagBelowMs, gapAt, problem, level } = found;
-    if (lagBelowMs !== undefined || gapAt || problem || level) return true;
-    const some = "expected at least one of lagBelow, gapAt, problem, level: true";
+    const { lagBelowMs, gapAt, problem, level, refilled } = found;
+    if (lagBelowMs !== undefined || gapAt || problem || level || refilled) return true;
+    const some = "expected at least one of lagBelow, gapAt, problem, level: true, refilled";
     file.error(place, ErrorCode.FileMissingKey, some);
     return false;
   },
@@ -153,13 +156,14 @@ const load = mapping({
   removes: withDefault(percent, 2),
 });
 
-const body: Reader<Drill> = mapped(
+const anyBody: Reader<Drill> = mapped(
   mapping({
     apiVersion: required(choice([DRILL_API_VERSION])),
     name: required(
       matching(/^[a-z0-9-]{1,40}$/, "a name of a-z, 0-9 and -", ErrorCode.FileBadName),
     ),
     summary: required(text()),
+    sites: withDefault(whole({ min: 2, max: SITE_NAMES.length }), LAB_SITES.length),
     groups: withDefault(list(choice(GROUPS)), []),
     load: withDefault(load, {
       rate: 300,
@@ -177,9 +181,10 @@ const body: Reader<Drill> = mapped(
       }),
     ),
   }),
-  ({ name, summary, groups, load: shape, steps, after }) => ({
+  ({ name, summary, sites, groups, load: shape, steps, after }) => ({
     name,
     summary,
+    sites: SITE_NAMES.slice(0, sites),
     groups,
     load: shape,
     steps,
@@ -190,3 +195,19 @@ const body: Reader<Drill> = mapped(
     },
   }),
 );
+
+const body: Reader<Drill> = checked(anyBody, ({ sites, steps }, place, file) => {
+  const named = allSteps(steps).flatMap(sitesOf);
+  const missing = named.find((each) => !sites.includes(each));
+  if (missing === undefined) return true;
+  const why = `a step names ${missing}, the drill's sites are ${sites.join(", ")}: say sites: 3`;
+  file.error(place, ErrorCode.FileKeysClash, why);
+  return false;
+});
+
+function sitesOf(named: Step): LabSiteName[] {
+  if ("at" in named) return [named.at];
+  if (named.action !== "expect") return [];
+  const { gapAt, problem, refilled } = named.expectation;
+  return [gapAt, problem?.at, refilled].filter((each) => each !== undefined);
+}

@@ -1,6 +1,5 @@
 import { setTimeout as sleep } from "node:timers/promises";
 import type { LabSiteName } from "../lab/lab-file.ts";
-import { LAB_SITES } from "../lab/lab-file.ts";
 import type { SiteStatus } from "../status/site-status.ts";
 
 /** Between two looks, in ms. */
@@ -17,18 +16,18 @@ export interface Told {
   to: number;
 }
 
-/** Reads both sites' status all the time, and remembers what gaps and problems they told. */
+/** Reads the sites' status all the time, and remembers what gaps and problems they told. */
 export class StatusWatch {
-  readonly #urls: Readonly<Record<LabSiteName, string>>;
+  readonly #sites: readonly LabSiteName[];
   readonly #told = new Map<string, Told>();
   readonly #stopping = new AbortController();
   readonly #newest = new Map<LabSiteName, SiteStatus | undefined>();
   readonly #loops: Promise<void>[];
 
   /** `urls` are those of `/api/v1/status`. */
-  constructor(urls: Readonly<Record<LabSiteName, string>>) {
-    this.#urls = urls;
-    this.#loops = LAB_SITES.map((site) => this.#watch(site));
+  constructor(urls: ReadonlyMap<LabSiteName, string>) {
+    this.#sites = [...urls.keys()];
+    this.#loops = Array.from(urls, ([site, url]) => this.#watch(site, url));
   }
 
   /** Everything that was told so far. */
@@ -36,9 +35,9 @@ export class StatusWatch {
     return [...this.#told.values()];
   }
 
-  /** Why the sites are not level: not both up to date, without a gap or a problem; undefined when they are. */
+  /** Why the sites are not level: not all up to date, without a gap or a problem; undefined when they are. */
   whyNotLevel(): string | undefined {
-    for (const site of LAB_SITES) {
+    for (const site of this.#sites) {
       const status = this.#newest.get(site);
       if (status === undefined) return `${site} does not answer`;
       const why = whyNot(status);
@@ -53,24 +52,14 @@ export class StatusWatch {
     await Promise.all(this.#loops);
   }
 
-  async #watch(site: LabSiteName): Promise<void> {
+  async #watch(site: LabSiteName, url: string): Promise<void> {
     const { signal } = this.#stopping;
     while (!signal.aborted) {
-      const status = await this.#look(site);
+      const status = await look(url);
       this.#newest.set(site, status);
       if (status !== undefined)
         for (const [kind, what] of tells(status)) this.#note(site, kind, what);
       await sleep(LOOK_MS, undefined, { signal }).catch(() => undefined);
-    }
-  }
-
-  async #look(site: LabSiteName): Promise<SiteStatus | undefined> {
-    try {
-      const signal = AbortSignal.timeout(ANSWER_MS_MAX);
-      const response = await fetch(this.#urls[site], { signal });
-      return (await response.json()) as SiteStatus;
-    } catch {
-      return undefined;
     }
   }
 
@@ -80,6 +69,15 @@ export class StatusWatch {
     if (known === undefined)
       this.#told.set(key, { at, kind, what, from: Date.now(), to: Date.now() });
     else known.to = Date.now();
+  }
+}
+
+async function look(url: string): Promise<SiteStatus | undefined> {
+  try {
+    const response = await fetch(url, { signal: AbortSignal.timeout(ANSWER_MS_MAX) });
+    return (await response.json()) as SiteStatus;
+  } catch {
+    return undefined;
   }
 }
 

@@ -35,6 +35,8 @@ export interface InfinispanServerOptions {
   /** A running server whose cluster this one joins; the cluster's name is taken from it. */
   readonly joins?: InfinispanServer;
   readonly heapMib?: number;
+  /** More of Java's options. */
+  readonly java?: readonly string[];
   /** What clients are told this node's address is, for example a proxy's. */
   readonly advertise?: { readonly host: string; readonly port: number };
   /** Where configuration and log are kept; a temporary folder, removed at the end, by default. */
@@ -84,9 +86,9 @@ export class InfinispanServer extends RestartableServer {
   /** Starts the server again after `stop` or `kill`, on the same ports; its caches are empty unless another node has them. */
   override async run(): Promise<void> {
     this.#writeFiles();
-    const { name, heapMib } = this.#options;
+    const { name, heapMib, java = [] } = this.#options;
     const logBefore = this.logSoFar.length;
-    const args = await infinispanArguments(this.folder, name, heapMib);
+    const args = [...java, ...(await infinispanArguments(this.folder, name, heapMib))];
     await this.spawn(await which("java"), args, "server.log", async (started) => {
       await started.untilReady(() => this.#answersHotRod(), START_MS_MAX);
       await started.untilReady(async () => this.#complete(logBefore), START_MS_MAX);

@@ -5,11 +5,14 @@ import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
 import type { CacheOptions } from "./infinispan-config.ts";
 import { freePorts } from "./free-ports.ts";
 
-/** The lab's sites, in the order of its file: the second dials the first. */
-export const LAB_SITES = ["nyc", "lon"] as const;
+/** Every site that a lab may have, in the order of its file: each dials those before it. */
+export const SITE_NAMES = ["nyc", "lon", "sfo"] as const;
 
-/** See {@link LAB_SITES}. */
-export type LabSiteName = (typeof LAB_SITES)[number];
+/** See {@link SITE_NAMES}. */
+export type LabSiteName = (typeof SITE_NAMES)[number];
+
+/** The sites of a lab whose shape names none. */
+export const LAB_SITES: readonly LabSiteName[] = ["nyc", "lon"];
 
 /** The cache that no preset names, for whatever one wants to try. */
 export const DEMO_CACHE = "demo";
@@ -27,12 +30,18 @@ export interface LabPorts {
 
 const KINDS = ["cache", "cluster", "nats", "leaf", "http"] as const satisfies (keyof LabPorts)[];
 
-/** Ports with `base` follow it: 10 for the first site, 10 for the second. */
+/** Ports with `base` follow it: 10 for the first site, 10 for each of the others. */
 const PORTS_PER_SITE = 10;
 
+/** The ports of each site of a lab. */
+export type PortsBySite = ReadonlyMap<LabSiteName, LabPorts>;
+
 /** Every site's ports: free ones, or those that follow `base`. @throws IsthmusError LabPortTaken when one of those is in use. */
-export async function labPorts(base: number | undefined): Promise<Record<LabSiteName, LabPorts>> {
-  const free = base === undefined ? await freePorts(LAB_SITES.length * KINDS.length) : [];
+export async function labPorts(
+  base: number | undefined,
+  sites: readonly LabSiteName[],
+): Promise<PortsBySite> {
+  const free = base === undefined ? await freePorts(sites.length * KINDS.length) : [];
   const of = async (site: number): Promise<LabPorts> => {
     const pairs = KINDS.map((kind, i) => {
       const port =
@@ -42,7 +51,9 @@ export async function labPorts(base: number | undefined): Promise<Record<LabSite
     if (base !== undefined) for (const [kind, port] of pairs) await mustBeFree(kind, port);
     return Object.fromEntries(pairs) as Record<keyof LabPorts, number>;
   };
-  return { nyc: await of(0), lon: await of(1) };
+  const found = new Map<LabSiteName, LabPorts>();
+  for (const [i, site] of sites.entries()) found.set(site, await of(i));
+  return found;
 }
 
 async function mustBeFree(kind: string, port: number): Promise<void> {
@@ -72,23 +83,25 @@ export interface LabShape {
   /** Rows of `policies`. */
   readonly rules: readonly string[];
   readonly caches: Readonly<Record<string, CacheOptions>>;
+  /** {@link LAB_SITES} by default. */
+  readonly sites?: readonly LabSiteName[];
+  /** More of Java's options for each Infinispan. */
+  readonly java?: readonly string[];
   /**
    * Called once the ports are known, before anything is started, with the lab's folder; may resolve with another port of
    * 127.0.0.1 at which the first site's leaf listener is dialled, that of a proxy.
    */
-  prepare?(folder: string, ports: Readonly<Record<LabSiteName, LabPorts>>): Promise<number | void>;
+  prepare?(folder: string, ports: PortsBySite): Promise<number | void>;
 }
 
 /** The lab's `isthmus.yaml`; paths in it are relative to it. `dialled` is where the first site's leaf is reached, if not there. */
 export function labFile(
-  ports: Readonly<Record<LabSiteName, LabPorts>>,
+  ports: PortsBySite,
   shape: Pick<LabShape, "preset" | "rules"> = labShape(),
   dialled?: number,
 ): string {
-  const sites = LAB_SITES.map((site) => {
-    const { cache, nats, leaf, http } = ports[site];
-    const through =
-      dialled === undefined || site !== LAB_SITES[0] ? "" : `, advertise: "127.0.0.1:${dialled}"`;
+  const sites = Array.from(ports, ([site, { cache, nats, leaf, http }], i) => {
+    const through = dialled === undefined || i !== 0 ? "" : `, advertise: "127.0.0.1:${dialled}"`;
     return `  ${site}:
     cache: { kind: infinispan, servers: ["127.0.0.1:${cache}"] }
     nats:

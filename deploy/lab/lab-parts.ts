@@ -10,6 +10,7 @@ import {
 import { connect } from "node:net";
 import { join } from "node:path";
 import type { Config } from "../../topology/config/config.ts";
+import { assert } from "../../topology/errors.ts";
 import { natsServerConfig, renderServerConfig } from "../nats/server-config.ts";
 import type { CacheOptions } from "./infinispan-config.ts";
 import { startDetached } from "./detached-process.ts";
@@ -20,7 +21,7 @@ import {
   infinispanArguments,
   writeInfinispanHome,
 } from "./infinispan-home.ts";
-import type { LabPorts, LabSiteName } from "./lab-file.ts";
+import type { LabPorts, LabSiteName, PortsBySite } from "./lab-file.ts";
 import type { LabFolder, LabProcess } from "./lab-state.ts";
 import { answers } from "./server-process.ts";
 import { projectRoot, which } from "./which.ts";
@@ -32,9 +33,11 @@ const ANSWER_MS_MAX = 2_000;
 export interface LabPlan {
   readonly folder: LabFolder;
   readonly config: Config;
-  readonly ports: Readonly<Record<LabSiteName, LabPorts>>;
+  readonly ports: PortsBySite;
   /** The caches of each Infinispan. */
   readonly caches: Readonly<Record<string, CacheOptions>>;
+  /** More of Java's options for each Infinispan. */
+  readonly java: readonly string[];
 }
 
 type Part = Pick<LabProcess, "kind" | "name" | "ports" | "log">;
@@ -43,7 +46,7 @@ type Part = Pick<LabProcess, "kind" | "name" | "ports" | "log">;
 export async function startNats(plan: LabPlan, site: LabSiteName): Promise<LabProcess> {
   const file = join(siteFolder(plan, site), "nats-server.conf");
   writeFileSync(file, renderServerConfig(natsServerConfig(plan.config, site)));
-  const { nats, leaf } = plan.ports[site];
+  const { nats, leaf } = portsOf(plan, site);
   const log = join(siteFolder(plan, site), "nats-server.log");
   const part: Part = {
     kind: "nats-server",
@@ -56,7 +59,7 @@ export async function startNats(plan: LabPlan, site: LabSiteName): Promise<LabPr
 
 /** Starts a site's Infinispan, a cluster of its own. */
 export async function startInfinispan(plan: LabPlan, site: LabSiteName): Promise<LabProcess> {
-  const { cache, cluster } = plan.ports[site];
+  const { cache, cluster } = portsOf(plan, site);
   const folder = join(siteFolder(plan, site), "infinispan");
   writeInfinispanHome(folder, {
     clusterName: `lab-${site}`,
@@ -69,7 +72,7 @@ export async function startInfinispan(plan: LabPlan, site: LabSiteName): Promise
   const log = join(siteFolder(plan, site), "infinispan.log");
   const name = `Infinispan ${site}`;
   const part: Part = { kind: "infinispan", name, ports: { cache, cluster }, log };
-  const args = await infinispanArguments(folder, `lab-${site}`);
+  const args = [...plan.java, ...(await infinispanArguments(folder, `lab-${site}`))];
   return start(part, site, await which("java"), args);
 }
 
@@ -81,10 +84,16 @@ export function startSite(
 ): Promise<LabProcess> {
   const program = join(projectRoot(), "deploy", "bin", "isthmus.mjs");
   const log = join(siteFolder(plan, site), "isthmus.log");
-  const { http } = plan.ports[site];
+  const { http } = portsOf(plan, site);
   const part: Part = { kind: "isthmus", name: `isthmus ${site}`, ports: { http }, log };
   const args = [program, "run", "-f", plan.folder.file, "--site", site];
   return start(part, site, process.execPath, args, environment);
+}
+
+function portsOf({ ports }: LabPlan, site: LabSiteName): LabPorts {
+  const found = ports.get(site);
+  assert(found, () => `the lab has no site ${site}`);
+  return found;
 }
 
 function siteFolder({ folder }: LabPlan, site: LabSiteName): string {

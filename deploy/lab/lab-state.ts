@@ -10,7 +10,7 @@ import {
 import { join } from "node:path";
 import { ErrorCode, IsthmusError, assert } from "../../topology/errors.ts";
 import type { ProcessIdentity } from "./detached-process.ts";
-import { LAB_MARK, LAB_SITES } from "./lab-file.ts";
+import { LAB_MARK, SITE_NAMES } from "./lab-file.ts";
 import type { LabSiteName } from "./lab-file.ts";
 
 /** One process of a lab. */
@@ -94,7 +94,7 @@ export class LabFolder {
 
   /** Removes what the lab wrote, and the folder if nothing else is in it. */
   remove(): void {
-    const written = [...LAB_SITES.map((site) => join(this.path, site)), this.file, this.#state];
+    const written = [...SITE_NAMES.map((site) => join(this.path, site)), this.file, this.#state];
     for (const path of written) rmSync(path, { recursive: true, force: true });
     if (existsSync(this.path) && readdirSync(this.path).length === 0)
       rmSync(this.path, { recursive: true });

@@ -79,7 +79,7 @@ export class Lab {
     this.folder.make();
     this.#say("looking for nats-server, Java and Infinispan; a first run fetches what is missing");
     await this.#provision();
-    const ports = await labPorts(base);
+    const ports = await labPorts(base, shape.sites ?? LAB_SITES);
     const dialled = (await shape.prepare?.(this.folder.path, ports)) ?? undefined;
     const source = labFile(ports, shape, dialled);
     writeFileSync(this.folder.file, source);
@@ -90,7 +90,8 @@ export class Lab {
     const state: LabState = { phase: "starting", by, processes: [], ...(base && { base }) };
     this.folder.keep(state);
     try {
-      const plan: LabPlan = { folder: this.folder, config, ports, caches: shape.caches };
+      const { caches, java = [] } = shape;
+      const plan: LabPlan = { folder: this.folder, config, ports, caches, java };
       await this.#startAll(plan, state, signal);
       state.phase = "running";
       this.folder.keep(state);
@@ -226,9 +227,10 @@ export class Lab {
     ];
     for (const [what, start] of waits) {
       const begin = performance.now();
-      this.#say(`starting ${what} at ${LAB_SITES.join(" and ")}`);
+      const sites = [...plan.ports.keys()];
+      this.#say(`starting ${what} at ${sites.join(" and ")}`);
       const parts: LabProcess[] = [];
-      for (const site of LAB_SITES) {
+      for (const site of sites) {
         const part = await start(plan, site);
         parts.push(part);
         state.processes.push(part);

@@ -1,3 +1,4 @@
+import java.nio.file.Path;
 import java.util.HashMap;
 import java.util.List;
 import java.util.Map;
@@ -27,6 +28,11 @@ final class Options {
   List<String> list(String name) {
     String value = values.getOrDefault(name, "");
     return value.isEmpty() ? List.of() : List.of(value.split(","));
+  }
+
+  /** Beside the journal, what {@link Shot} adds to. */
+  Path shots() {
+    return Path.of(text("journal") + ".shots");
   }
 
   /** {@code sites=nyc@127.0.0.1:1,lon@127.0.0.1:2}. */

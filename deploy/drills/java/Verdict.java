@@ -16,8 +16,13 @@ import java.util.TreeMap;
 final class Verdict {
   private static final int EXAMPLES_MAX = 10;
 
-  /** Writes of a site that were acknowledged in this time are excused when they are gone; they are counted. */
-  record Window(String site, long from, long to) {
+  /**
+   * Writes of a site that were acknowledged in this time are excused when they are gone, and counted, unless a {@link Shot}
+   * shows that another site had them.
+   *
+   * @param killed when the site's Infinispan was killed
+   */
+  record Window(String site, long from, long killed, long to) {
     boolean holds(Journal.Line line) {
       return line.site().equals(site) && line.to() >= from && line.to() <= to;
     }
@@ -26,6 +31,8 @@ final class Verdict {
   private final Map<String, List<String>> faults = new TreeMap<>();
   private final Map<String, Integer> counts = new TreeMap<>();
   private final Set<String> excused = new HashSet<>();
+  /** Of the acknowledged writes that are excused, how long before the kill the oldest was acknowledged. */
+  private long excusedMs;
 
   /** Waits up to {@code settleMs} for a verdict without faults, prints the last one as JSON. */
   static void main(String[] args) throws Exception {
@@ -34,12 +41,13 @@ final class Verdict {
     List<Window> windows =
         options.list("windows").stream()
             .map(each -> each.split("@"))
-            .map(w -> new Window(w[0], Long.parseLong(w[1]), Long.parseLong(w[2])))
+            .map(w -> new Window(w[0], at(w[1]), at(w[2]), at(w[3])))
             .toList();
+    List<Shot> shots = Shot.read(options.shots());
     long begin = System.currentTimeMillis();
     long deadline = begin + options.number("settleMs");
     for (; ; ) {
-      Verdict verdict = judge(lines, windows, options.sites(), options.text("cache"));
+      Verdict verdict = judge(lines, windows, shots, options.sites(), options.text("cache"));
       boolean isOver = verdict.counts.isEmpty() || System.currentTimeMillis() > deadline;
       if (isOver) {
         System.out.println(verdict.json(lines, options, System.currentTimeMillis() - begin));
@@ -49,8 +57,16 @@ final class Verdict {
     }
   }
 
+  private static long at(String ms) {
+    return Long.parseLong(ms);
+  }
+
   static Verdict judge(
-      List<Journal.Line> lines, List<Window> windows, List<Site> sites, String cacheName) {
+      List<Journal.Line> lines,
+      List<Window> windows,
+      List<Shot> shots,
+      List<Site> sites,
+      String cacheName) {
     Map<String, List<Journal.Line>> byKey = new HashMap<>();
     for (Journal.Line line : lines)
       byKey.computeIfAbsent(line.key(), key -> new ArrayList<>()).add(line);
@@ -67,8 +83,11 @@ final class Verdict {
         if (!Arrays.equals(first, value)) verdict.note("differing", key, site.getKey(), value);
         String fault = fault(key, value, history);
         if (fault == null) continue;
-        if (isExcused(key, value, history, windows)) verdict.excused.add(key);
-        else verdict.note(fault, key, site.getKey(), value);
+        long lostMs = excusedMs(key, value, history, windows, shots);
+        if (lostMs >= 0) {
+          verdict.excused.add(key);
+          verdict.excusedMs = Math.max(verdict.excusedMs, lostMs);
+        } else verdict.note(fault, key, site.getKey(), value);
       }
     }
     return verdict;
@@ -94,17 +113,29 @@ final class Verdict {
     return line.isPut() ? value != null && seq == line.seq() : value == null;
   }
 
-  /** True if what shows is the last acknowledged operation that is in no window, or one behind it. */
-  private static boolean isExcused(
-      String key, byte[] value, List<Journal.Line> history, List<Window> windows) {
+  /**
+   * How long before the kill the oldest lost operation was acknowledged, in ms, if what shows is the last acknowledged one that
+   * is in no window, or one behind it, and no other site had a newer one; else -1.
+   */
+  private static long excusedMs(
+      String key, byte[] value, List<Journal.Line> history, List<Window> windows, List<Shot> shots) {
     long seq = value == null ? 0 : Values.sequenceOf(key, value);
+    long lostMs = 0;
     for (int i = history.size() - 1; i >= 0; i--) {
       Journal.Line line = history.get(i);
-      if (shows(value, seq, line)) return true;
-      if (line.isAcknowledged() && windows.stream().noneMatch(window -> window.holds(line))) return false;
+      Window window = windows.stream().filter(each -> each.holds(line)).findFirst().orElse(null);
+      if (shows(value, seq, line)) {
+        boolean isSettled = window == null && line.isAcknowledged();
+        boolean isUndone = shots.stream().anyMatch(shot -> shot.contradicts(key, line, isSettled));
+        return isUndone ? -1 : lostMs;
+      }
+      if (!line.isAcknowledged()) continue;
+      if (window == null) return -1;
+      lostMs = Math.max(lostMs, window.killed() - line.to());
     }
     // Every operation on the key is in a window, so it may never have been.
-    return value == null;
+    boolean isUndone = shots.stream().anyMatch(shot -> shot.contradicts(key, null, false));
+    return value == null && !isUndone ? lostMs : -1;
   }
 
   private void note(String fault, String key, String site, byte[] value) {
@@ -129,6 +160,7 @@ final class Verdict {
     text.append("\"acknowledged\":").append(acknowledged);
     text.append(",\"unknown\":").append(lines.size() - acknowledged);
     text.append(",\"excused\":").append(excused.size());
+    text.append(",\"excusedMs\":").append(excusedMs);
     text.append(",\"settledMs\":").append(settledMs);
     for (String name : List.of("lost", "altered", "resurrected", "unexpected", "differing"))
       text.append(",\"" + name + "\":").append(counts.getOrDefault(name, 0));

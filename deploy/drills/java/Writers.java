@@ -13,7 +13,8 @@ import org.infinispan.client.hotrod.RemoteCacheManager;
 /**
  * Writes at every site until told to stop. Each site has keys of its own, each key one thread, so the last acknowledged
  * operation on it is what must show; keys that all sites write are for comparing only. Commands come on stdin: {@code burst MS}
- * (as fast as it goes for so long), {@code pace WRITES_A_SECOND}, {@code stop}. Answers go to stdout.
+ * (as fast as it goes for so long), {@code pace WRITES_A_SECOND}, {@code shot SITE} (see {@link Shot}), {@code missing
+ * SITE} (see {@link Refill}), {@code stop}. Answers go to stdout.
  */
 final class Writers {
   private static final int FORCE_MS = 20;
@@ -52,7 +53,7 @@ final class Writers {
     probes.start();
     for (Thread writer : writers) writer.start();
     tell("ready");
-    obey(threads * sites.size());
+    obey(threads * sites.size(), options);
     for (Thread writer : writers) writer.join();
     probes.stop();
     journal.close();
@@ -64,7 +65,7 @@ final class Writers {
     System.out.flush();
   }
 
-  private static void obey(int threads) throws IOException {
+  private static void obey(int threads, Options options) throws IOException, InterruptedException {
     BufferedReader commands =
         new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
     for (String line = commands.readLine(); line != null; line = commands.readLine()) {
@@ -72,6 +73,14 @@ final class Writers {
       switch (words[0]) {
         case "burst" -> burstUntil = System.nanoTime() + Long.parseLong(words[1]) * 1_000_000;
         case "pace" -> perThread = Double.parseDouble(words[1]) / threads;
+        case "shot" -> {
+          Shot.take(words[1], options.sites(), options.text("cache"), options.shots());
+          tell("shot " + words[1]);
+        }
+        case "missing" -> {
+          long missing = Refill.missing(words[1], options.sites(), options.text("cache"));
+          tell("missing " + words[1] + " " + missing);
+        }
         case "stop" -> {
           isStopped = true;
           return;

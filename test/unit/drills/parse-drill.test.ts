@@ -61,6 +61,18 @@ after: { equalWithin: 90s, rtoBelow: 30s }
     });
   });
 
+  it("is for two sites or three, and names none of the others", () => {
+    const steps = `steps:
+  - expect: { refilled: sfo, within: 1m }
+`;
+    const { value } = parseDrill(`${head}sites: 3\n${steps}${tail}`, "mine.yaml");
+    expect(value?.sites).toEqual(["nyc", "lon", "sfo"]);
+    expect(value?.steps).toMatchObject([{ expectation: { refilled: "sfo", withinMs: 60_000 } }]);
+    expect(faults(`${head}${steps}${tail}`)).toEqual([
+      expect.stringContaining("a step names sfo, the drill's sites are nyc, lon"),
+    ]);
+  });
+
   it("has every fault reported at once, with its line and column", () => {
     expect(
       faults(`${head}group: smoke

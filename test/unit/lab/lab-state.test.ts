@@ -55,15 +55,17 @@ describe("the lab's folder", () => {
 });
 
 describe("the lab's file", () => {
-  it("is sound, and names a different port for everything that listens", async () => {
-    const ports = await labPorts(undefined);
-    const all = Object.values(ports).flatMap((of) => Object.values(of));
-    expect(new Set(all).size).toBe(10);
-    const { config, diagnostics } = parseConfig(labFile(ports), { file: "f", directory: path });
-    expect(diagnostics).toEqual([]);
-    expect(config?.sites.map(({ nats }) => nats.storeDir)).toEqual([
-      join(path, "nyc", "jetstream"),
-      join(path, "lon", "jetstream"),
-    ]);
-  });
+  it.each([[["nyc", "lon"] as const], [["nyc", "lon", "sfo"] as const]])(
+    "is sound for the sites %j, and names a different port for everything that listens",
+    async (sites) => {
+      const ports = await labPorts(undefined, sites);
+      const all = [...ports.values()].flatMap((of) => Object.values(of));
+      expect(new Set(all).size).toBe(5 * sites.length);
+      const { config, diagnostics } = parseConfig(labFile(ports), { file: "f", directory: path });
+      expect(diagnostics).toEqual([]);
+      expect(config?.sites.map(({ nats }) => nats.storeDir)).toEqual(
+        sites.map((site) => join(path, site, "jetstream")),
+      );
+    },
+  );
 });
