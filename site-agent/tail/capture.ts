@@ -124,9 +124,9 @@ export class Capture {
   }
 
   /** Marks a key that a scan found different. False: the bound is reached, wait for {@link drained}. */
-  onScanned(key: Key, gapStart: number): boolean {
+  onScanned(key: Key, gapStart: number, isThere: boolean): boolean {
     if (this.#deferred.has(key)) return true;
-    const fits = this.#parts.dirty.markScan(key, gapStart);
+    const fits = this.#parts.dirty.markScan(key, gapStart, isThere);
     this.#pump();
     return fits;
   }

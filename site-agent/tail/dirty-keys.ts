@@ -14,6 +14,8 @@ export interface Mark {
   readonly retried: boolean;
   /** For a scan: when the gap started, ms since the epoch; a change found by it is dated by the entry or by this. */
   readonly gapStart: number | undefined;
+  /** For a scan: it found the key in the cache, so a read that finds nothing is old news, or an event is still to come. */
+  readonly isThere?: boolean;
   /** How often this key was read for the mark without an answer that fits. */
   readonly attempts: number;
 }
@@ -59,8 +61,8 @@ export class DirtyKeys {
     });
   }
 
-  /** Marks a key found by a scan; a mark by an event that is there already says more and stays. */
-  markScan(key: Key, gapStart: number): boolean {
+  /** Marks a key by a scan, which found it or missed it; a mark by an event that is there already says more and stays. */
+  markScan(key: Key, gapStart: number, isThere: boolean): boolean {
     if (this.#marks.has(key)) return true;
     return this.#set(key, {
       cause: "scan",
@@ -69,6 +71,7 @@ export class DirtyKeys {
       events: 0,
       retried: false,
       gapStart,
+      isThere,
       attempts: 0,
     });
   }

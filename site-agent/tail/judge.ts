@@ -94,8 +94,8 @@ export function judge(evidence: Evidence): Verdict {
 
 function judgeMissing(evidence: Evidence): Verdict {
   const { entry, mark, invalidate, isPast } = evidence;
-  // A write was reported, so a replica lags, or what took the entry away again is still to be reported.
-  const isAwaited = mark.cause === "created" || mark.cause === "modified";
+  // A write was reported, or a scan saw it: so a replica lags, or what took the entry away again is still to be reported.
+  const isAwaited = mark.cause === "created" || mark.cause === "modified" || mark.isThere === true;
   // A remove of a key that was not here still emits an event: it changed nothing.
   if (entry === undefined || entry.presence === "tombstone") {
     return { is: isAwaited ? "unsettled" : "same" };
@@ -114,7 +114,8 @@ function judgeMissing(evidence: Evidence): Verdict {
   if (end !== undefined) return { is: end };
   // What expired was not what the ledger has, but a local write that came and went uncaptured: it superseded this all the same.
   if (mark.cause === "expired") return { is: "remove" };
-  return mark.cause === "scan" && !isPast ? { is: "absence" } : { is: "unsettled" };
+  const isMissed = mark.cause === "scan" && !isAwaited;
+  return isMissed && !isPast ? { is: "absence" } : { is: "unsettled" };
 }
 
 /**

@@ -41,7 +41,7 @@ export async function scanCache(
       // A write that draws no token (REST, embedded) leaves the entry's.
       if (isHeld && held.hash === hash(state.value)) continue;
       different += 1;
-      await markWhenItFits(capture, key, gapStart);
+      await markWhenItFits(capture, key, gapStart, true);
     }
   }
   let live = 0;
@@ -62,7 +62,7 @@ export async function markMissing(
 ): Promise<void> {
   for await (const key of keysWith(parts.rows, "live", parts.clock)) {
     if (signal.aborted) return;
-    if (!found.has(key)) await markWhenItFits(parts.capture, key, gapStart);
+    if (!found.has(key)) await markWhenItFits(parts.capture, key, gapStart, false);
   }
 }
 
@@ -83,6 +83,11 @@ export async function* keysWith(
   }
 }
 
-async function markWhenItFits(capture: Capture, key: Key, gapStart: number): Promise<void> {
-  while (!capture.onScanned(key, gapStart)) await capture.drained();
+async function markWhenItFits(
+  capture: Capture,
+  key: Key,
+  gapStart: number,
+  isThere: boolean,
+): Promise<void> {
+  while (!capture.onScanned(key, gapStart, isThere)) await capture.drained();
 }

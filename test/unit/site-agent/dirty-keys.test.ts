@@ -34,9 +34,9 @@ describe("dirty keys", () => {
   it("refuse a mark beyond the bound, of an event and of a scan, and never a key that is marked already (I12)", () => {
     const dirty = new DirtyKeys(2);
     expect(dirty.markEvent(event("a"))).toBe(true);
-    expect(dirty.markScan("b", 5)).toBe(true);
+    expect(dirty.markScan("b", 5, true)).toBe(true);
     expect(dirty.markEvent(event("c"))).toBe(false);
-    expect(dirty.markScan("c", 5)).toBe(false);
+    expect(dirty.markScan("c", 5, true)).toBe(false);
     expect(dirty.markEvent(event("b", { token: 9n }))).toBe(true);
     expect(dirty.size).toBe(2);
     expect(dirty.peek("c")).toBeUndefined();
@@ -45,9 +45,9 @@ describe("dirty keys", () => {
   it("let an event's mark stand when a scan finds the key too, and replace a scan's by an event's", () => {
     const dirty = new DirtyKeys(10);
     dirty.markEvent(event("k", { token: 7n }));
-    expect(dirty.markScan("k", 5)).toBe(true);
+    expect(dirty.markScan("k", 5, true)).toBe(true);
     expect(dirty.peek("k")).toMatchObject({ cause: "modified", token: 7n, gapStart: undefined });
-    dirty.markScan("s", 5);
+    dirty.markScan("s", 5, true);
     expect(dirty.peek("s")).toMatchObject({ cause: "scan", gapStart: 5, events: 0 });
     dirty.markEvent(event("s", { token: 8n }));
     expect(dirty.peek("s")).toMatchObject({ cause: "modified", token: 8n, gapStart: undefined });
@@ -118,7 +118,7 @@ describe("dirty keys", () => {
         const holders = new Map<string, Mark>();
         for (const { key, does } of steps) {
           if (does === "event") dirty.markEvent(event(key));
-          else if (does === "scan") dirty.markScan(key, 1);
+          else if (does === "scan") dirty.markScan(key, 1, true);
           if (does === "event" || does === "scan") marked.add(key);
           if (does === "take") expect(dirty.take(key) !== undefined).toBe(marked.delete(key));
           if (does === "takeNext") {

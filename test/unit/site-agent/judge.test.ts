@@ -260,6 +260,12 @@ describe("a read that finds nothing", () => {
     ["is a remove only by a removed event", entry("live"), mark("removed"), "remove"],
     ["never by a scan", entry("live"), mark("scan"), "absence"],
     [
+      "is old news where a scan saw it a moment ago",
+      entry("tombstone"),
+      mark("scan", undefined, { isThere: true }),
+      "unsettled",
+    ],
+    [
       "nor by the event of a write, which is still to be seen",
       entry("live"),
       mark("modified", 6n),
