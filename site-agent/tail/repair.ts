@@ -31,6 +31,8 @@ export async function scanCache(
   signal: AbortSignal,
 ): Promise<ScanResult & { found: KeySet }> {
   const { connector, rows, capture, clock, hash } = parts;
+  const before = new KeySet();
+  for await (const key of keysWith(rows, "live", clock)) before.add(key);
   const found = new KeySet();
   let different = 0;
   for await (const chunk of connector.scan(signal)) {
@@ -44,13 +46,12 @@ export async function scanCache(
       await markWhenItFits(capture, key, gapStart, true);
     }
   }
-  let live = 0;
+  // What clients or other sites put meanwhile may have come behind the scan's back: it is not missing.
   let missing = 0;
   for await (const key of keysWith(rows, "live", clock)) {
-    live += 1;
-    if (!found.has(key)) missing += 1;
+    if (before.has(key) && !found.has(key)) missing += 1;
   }
-  return { scanned: found.size, different, live, missing, found };
+  return { scanned: found.size, different, live: before.size, missing, found };
 }
 
 /** Hands every live row whose key the scan did not find to capture, which confirms each by a read. */

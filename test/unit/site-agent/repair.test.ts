@@ -85,6 +85,25 @@ describe("a scan of the cache", () => {
     ]);
   });
 
+  it("counts none as missing that were put while it ran: a few deletes must not look like a cache that lost much (I3)", async () => {
+    const { machine, connector, row, committed, parts } = bench();
+    row("here", "live", connector.put("here", "v"));
+    row("gone", "live", 1n);
+    await committed();
+    const late = {
+      async *scan(signal: AbortSignal) {
+        yield* connector.scan(signal);
+        for (let i = 0; i < 200; i++) row(`new ${i}`, "live", connector.put(`new ${i}`, "v"));
+      },
+    };
+    const scanned = scanCache(
+      { ...parts, connector: Object.assign(Object.create(connector), late) },
+      77,
+      new AbortController().signal,
+    );
+    expect(await machine.settle(scanned)).toMatchObject({ live: 2, missing: 1 });
+  });
+
   it("waits for room among the dirty keys, and loses no key over it (I7, I12)", async () => {
     const { connector, scan, marked, drains } = bench(3);
     for (let i = 0; i < 20; i++) connector.put(`k${i}`, "v");
