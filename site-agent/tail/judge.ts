@@ -110,12 +110,13 @@ function judgeMissing(evidence: Evidence): Verdict {
     const mayBeOlder = isPast && mark.events === 1 && entry.held?.seenBy !== evidence.listener;
     return { is: mayBeOlder ? "unsettled" : "remove" };
   }
+  // What came and went since is not what the ledger has: its own end says nothing of it.
+  if (isAwaited) return { is: "unsettled" };
   const end = endOf(entry, mark.cause, evidence);
   if (end !== undefined) return { is: end };
   // What expired was not what the ledger has, but a local write that came and went uncaptured: it superseded this all the same.
   if (mark.cause === "expired") return { is: "remove" };
-  const isMissed = mark.cause === "scan" && !isAwaited;
-  return isMissed && !isPast ? { is: "absence" } : { is: "unsettled" };
+  return mark.cause === "scan" && !isPast ? { is: "absence" } : { is: "unsettled" };
 }
 
 /**

@@ -272,6 +272,12 @@ describe("a read that finds nothing", () => {
       "unsettled",
     ],
     [
+      "nor is it the ledger's own end where another write was reported since",
+      entry("live", soon),
+      mark("modified", 6n),
+      "unsettled",
+    ],
+    [
       "is an expiry by an expired event near the ledger's",
       entry("live", soon),
       mark("expired"),
