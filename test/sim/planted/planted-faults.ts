@@ -70,7 +70,7 @@ export const PLANTED: readonly PlantedFault[] = [
   {
     what: "a bare read makes a remove",
     file: "site-agent/tail/judge.ts",
-    text: 'return isMissed && !isPast ? { is: "absence" } : { is: "unsettled" };',
+    text: 'return mark.cause === "scan" && !isPast ? { is: "absence" } : { is: "unsettled" };',
     instead: 'return { is: "remove" };',
     faults: ["cacheRestart"],
   },

@@ -94,10 +94,14 @@ export class ConnectedCache implements CacheConnector {
       lose = resolve;
     });
     const listening: Listening = { process, onEvent, lost: lose, isOpen: true, lastAt: new Map() };
+    // Without an answer it closes the listener's connection, which ends one that the server had registered.
     await this.#ask<void>((done) => {
       cache.listen(listening);
       process.atEnd(() => cache.unlisten(listening));
       done(undefined);
+    }).catch((error: unknown) => {
+      cache.unlisten(listening);
+      throw error;
     });
     return {
       lost,
