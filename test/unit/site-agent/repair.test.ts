@@ -91,8 +91,8 @@ describe("a scan of the cache", () => {
     row("gone", "live", 1n);
     await committed();
     const late = {
-      async *scan(signal: AbortSignal) {
-        yield* connector.scan(signal);
+      async *scan() {
+        yield* connector.scan();
         for (let i = 0; i < 200; i++) row(`new ${i}`, "live", connector.put(`new ${i}`, "v"));
       },
     };
