@@ -15,7 +15,7 @@ function bench(room = Number.POSITIVE_INFINITY) {
   let waiting = 0;
   let drains = 0;
   const capture = {
-    onScanned: (key: string, gapStart: number, isThere: boolean) => {
+    onScanned: (key: string, gapStart: number) => {
       if (waiting >= room) return false;
       waiting += 1;
       marked.push([key, gapStart]);
