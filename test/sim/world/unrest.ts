@@ -62,7 +62,11 @@ function absentKey(
       const isThere = cacheOf(s, name).peek(key) !== undefined;
       return !isThere && (kind === "evicts" || rowOf(s, name, key)?.presence === "absent");
     });
-    if (isLost && kind !== "idle") continue;
+    // One with a max-idle does not wait: without a last use at any site it counts as gone idle.
+    const siblings = rowOf(at, name, key)?.siblings ?? [];
+    const [newest] = siblings.toSorted((a, b) => b.at - a.at);
+    const mayIdle = (newest?.maxIdleMs ?? 0) > 0;
+    if (isLost && !mayIdle) continue;
     const rows = sites.map((s) => {
       const row = rowOf(s, name, key);
       const siblings = row?.siblings.map((v) => `${v.author} ${v.dot} ${v.at} ${v.hash}`);
