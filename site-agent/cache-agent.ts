@@ -590,6 +590,7 @@ export class CacheAgent implements CacheHands {
       intents: this.#intents,
       past: this.#past,
       listener: () => this.#listener,
+      hasGap: () => this.#gap !== undefined,
       onConflict: this.#parts.onConflict,
       onMissingValue: () => this.#parts.onAbsentKeys(),
     });

@@ -67,6 +67,8 @@ export interface ApplierParts {
   readonly intents: Intents;
   readonly past: PastStates;
   readonly listener: () => number;
+  /** Changes may have been missed, and no scan has found them yet. */
+  readonly hasGap: () => boolean;
   /** A key got concurrent versions: once per set of siblings. */
   readonly onConflict: (key: Key, versions: Versions, shows: Shown) => void;
   /** A key's bytes are at no hand here: fetch them from a peer. */
@@ -356,7 +358,8 @@ export class Applier {
     const { connector, stats, dots, unknownWrites } = this.#parts;
     if (!dots.mayDraw) await dots.ready();
     const wanted = plan.write === "put" ? plan.wanted : undefined;
-    const isSeen = this.#parts.listener() > 0 && entry?.held?.seenBy === this.#parts.listener();
+    // By whichever listener: one that was registered since tells of later writes alone.
+    const isSeen = (entry?.held?.seenBy ?? 0) > 0;
     // Its event would read as a client's remove where the key waits for a copy, or does by the time that the event comes.
     const told =
       plan.write === "remove" && (plan.presence === "absent" || isSeen)
@@ -477,6 +480,15 @@ export class Applier {
       // A client removed it while nobody listened, or the cache lost it: to apply now would undo the remove (I3).
       this.#left.add(key);
       return;
+    }
+    const isTold = mark?.cause === "removed" || mark?.cause === "expired" || end !== undefined;
+    if (!isTold && recovered === undefined && this.#parts.hasGap()) {
+      // A client may have removed it while nobody listened: what arrives now must not undo that (I3).
+      throw new IsthmusError(
+        ErrorCode.ApplyRaced,
+        "a key is missing while changes may have been missed: a scan says first why",
+        { hint: "It is tried again by itself, when the gap is closed." },
+      );
     }
     if (mark?.cause === "removed" || (mark?.cause === "expired" && end === undefined)) {
       await dots.ready();

@@ -52,6 +52,7 @@ export class ApplierBench {
   readonly changes: LocalChanges;
   readonly dots: DotReserve;
   applier: Applier;
+  hasGap = false;
   givesWay: LocalChangesParts["givesWay"];
 
   constructor(policy: ConflictPolicy = "last-writer-wins", invalidate = false) {
@@ -104,6 +105,7 @@ export class ApplierBench {
       intents: new Intents(ledger, "sessions"),
       past: new PastStates(clock),
       listener: () => 1,
+      hasGap: () => this.hasGap,
       onConflict: (_key, versions) => this.conflicts.push(versions),
       onMissingValue: (key) => this.missing.push(key),
     });

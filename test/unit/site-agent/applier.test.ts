@@ -148,6 +148,17 @@ describe("a compare-and-set that lost to a local write", () => {
     expect([silent.cache.text("k"), silent.published]).toEqual(["b", ["local"]]);
   });
 
+  it("waits for a scan where changes may have been missed: a remove that no listener told of is not undone (I3)", async () => {
+    const lon = new ApplierBench();
+    await lon.captured("local");
+    lon.hasGap = true;
+    lon.cache.beforeWrite = () => void lon.cache.entries.delete("k");
+    await expect(lon.apply(arrival("nyc", LATER, "b"))).rejects.toMatchObject({
+      code: ErrorCode.ApplyRaced,
+    });
+    expect([lon.cache.text("k"), lon.row?.presence]).toEqual([undefined, "live"]);
+  });
+
   it("finds the event of a remove also where a capture holds its mark, waiting for the key's lock (I3)", async () => {
     for (const isSetAside of [false, true]) {
       const lon = new ApplierBench();
