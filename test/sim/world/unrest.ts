@@ -63,8 +63,8 @@ function absentKey(
       return !isThere && (kind === "evicts" || rowOf(s, name, key)?.presence === "absent");
     });
     // One with a max-idle does not wait: without a last use at any site it counts as gone idle.
-    const siblings = rowOf(at, name, key)?.siblings ?? [];
-    const [newest] = siblings.toSorted((a, b) => b.at - a.at);
+    const versions = rowOf(at, name, key)?.siblings ?? [];
+    const [newest] = versions.toSorted((a, b) => b.at - a.at);
     const mayIdle = (newest?.maxIdleMs ?? 0) > 0;
     if (isLost && !mayIdle) continue;
     const rows = sites.map((s) => {
