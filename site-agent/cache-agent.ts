@@ -13,6 +13,7 @@ import type {
 import { dotMs } from "../topology/version/dot.ts";
 import type { Context, Dot, Key, ValueHash } from "../topology/version/entry.ts";
 import type { Arrival } from "../topology/version/join.ts";
+import type { Reseeding } from "../topology/version/reseeded.ts";
 import { valueHash } from "../topology/version/value-hash.ts";
 import { Wakeup } from "../topology/wakeup.ts";
 import { Applier } from "./apply/applier.ts";
@@ -195,10 +196,10 @@ export class CacheAgent implements CacheHands {
     return this.#applier.apply(key, arrivals);
   }
 
-  async merge(entry: PeerEntry): Promise<ApplyOutcome> {
+  async merge(entry: PeerEntry, reseeding?: Reseeding): Promise<ApplyOutcome> {
     const { key } = entry;
     const wasAbsent = this.rows.get(key)?.presence === "absent";
-    const outcome = await this.#applier.merge(key, entry);
+    const outcome = await this.#applier.merge(key, entry, reseeding);
     if (wasAbsent && outcome === "written") this.#refills.refilled(key);
     return outcome;
   }

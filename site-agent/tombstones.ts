@@ -2,7 +2,8 @@ import type { ConflictPolicy } from "../topology/policy/conflict.ts";
 import type { CacheName } from "../topology/names.ts";
 import type { CacheLedger, Clock, Ledger } from "../topology/ports.ts";
 import { coversAll, EMPTY_CONTEXT, joinContexts } from "../topology/version/context.ts";
-import type { Context } from "../topology/version/entry.ts";
+import { dotMs } from "../topology/version/dot.ts";
+import type { Context, Entry } from "../topology/version/entry.ts";
 import { shown, type MergeRegistry } from "../topology/version/show.ts";
 import { dropsInRound, type TombstoneRound } from "../topology/version/tombstone.ts";
 import type { CacheStats } from "./cache-stats.ts";
@@ -72,6 +73,19 @@ export class Tombstones {
     return dropped;
   }
 
+  /** When the newest tombstone from before `before` was made, ms since the epoch; undefined: there is none so old. */
+  async newestBefore(before: number): Promise<number | undefined> {
+    const { rows, clock } = this.#parts;
+    let newest: number | undefined;
+    for await (const key of keysWith(rows, "tombstone", clock)) {
+      const entry = rows.get(key);
+      if (entry?.presence !== "tombstone") continue;
+      const at = madeAt(entry);
+      if (at < before) newest = Math.max(newest ?? at, at);
+    }
+    return newest;
+  }
+
   /** A resync of the whole cache with a site that has this floor has ended: what that applied is applied here. */
   async raise(floor: Context): Promise<void> {
     if (coversAll(this.#floor, floor)) return;
@@ -90,3 +104,12 @@ export class Tombstones {
     return capturedRemoves + expired + appliedWrites + appliedKept;
   }
 }
+
+/** When a key became a tombstone, in this site's clock: its newest remove, or the end of its last value. */
+const madeAt = ({ siblings, context }: Entry): number => {
+  const times = siblings.map(({ kind, at, expiresAt, offsetMs }) =>
+    kind === "remove" || expiresAt === 0 ? at + offsetMs : expiresAt + offsetMs,
+  );
+  if (times.length > 0) return Math.max(...times);
+  return Math.max(0, ...[...context.values()].map(dotMs));
+};

@@ -139,6 +139,9 @@ export const ErrorCode = {
   /** A target is offline for a cache: an operator or the rule `limits.takeOffline` took it, so no writer waits for it; it applies what it can. Remedy: see `isthmus status` for why; it counts again by itself once it is level (after an operator, with `isthmus online`). */
   TargetOffline: "IS3036",
 
+  /** A site had not applied what others removed from a cache for longer than `limits.tombstones.maxAge`: the tombstones went, so what it holds could bring removed keys back, and nothing of it is taken. Remedy: `isthmus resync --from SITE --to THAT_SITE --cache C --reseed --confirm THAT_SITE` replaces what it holds by what SITE has; what only it had goes to `isthmus conflicts`. */
+  ReseedNeeded: "IS3037",
+
   /** The HTTP endpoints cannot listen on their address. Remedy: free the port that the message names, or change `sites.SITE.http.listen`. */
   HttpListen: "IS3040",
   /** None of the file's NATS servers could be reached from here. Remedy: see the reason for each site in the message; `--site` names the one to go through. */

@@ -367,6 +367,12 @@ export const NATS_START_WAIT_MS = 60_000;
 /** Shortest time between two rounds of dropping a cache's tombstones, ms: a round looks at every row of the cache. */
 export const TOMBSTONE_ROUND_MS = 60_000;
 
+/** A site that seems to be away for too long is refused only after this of looking, ms: one that is there shows it in seconds. */
+export const OVERDUE_STEADY_MS = 60_000;
+
+/** How often the ledger notes up to when a site has applied all, ms: a restart forgets no more of its presence than this. */
+export const PRESENCE_NOTE_MS = 60_000;
+
 /** Rows that a resync compares by one digest: few enough that one key that differs costs little, many enough that digests are few. */
 export const RESYNC_RANGE_ROWS = 256;
 

@@ -240,6 +240,18 @@ const CACHES: readonly MetricDefinition[] = [
 
 const LINKS: readonly MetricDefinition[] = [
   ofCache(
+    "isthmus_tombstones_dropped_total",
+    "Tombstones that were dropped.",
+    ({ tombstonesDropped }) => tombstonesDropped.all,
+    "counter",
+  ),
+  ofCache(
+    "isthmus_tombstones_forced_total",
+    "Of these, those dropped while a site was refused, which may not have applied them.",
+    ({ tombstonesDropped }) => tombstonesDropped.forced,
+    "counter",
+  ),
+  ofCache(
     "isthmus_resync_running",
     "1 while the cache is compared with another site's, to repair a gap or because an operator asked.",
     ({ resync }) => resync && resync.running !== null,
@@ -319,6 +331,17 @@ const LINKS: readonly MetricDefinition[] = [
   ),
   ofOrigin("isthmus_received_mutations_total", "Mutations read.", (o) => o.mutations, "counter"),
   ofOrigin("isthmus_received_bytes_total", "Bytes read.", (o) => o.bytes, "counter"),
+  ofOrigin(
+    "isthmus_refused_site",
+    "1 while nothing of the origin is taken, because it was away for longer than limits.tombstones.maxAge and has to be re-seeded.",
+    ({ refusedSince }) => refusedSince !== null,
+  ),
+  ofOrigin(
+    "isthmus_voided_mutations_total",
+    "Mutations that the origin made before it was re-seeded, left out here.",
+    ({ voided }) => voided,
+    "counter",
+  ),
   ofOrigin(
     "isthmus_refused_batches_total",
     "Batches that must not be in that log, not applied.",

@@ -16,6 +16,8 @@ import { Question, serveVerb } from "../../gateway/control/operator-channel.ts";
 import type { ResyncProgress, ResyncResult } from "../../gateway/resync/resync.ts";
 import { auditCache } from "../../site-agent/audit.ts";
 import type { HandledCache } from "../site/handled-cache.ts";
+import type { ResyncOptions } from "../site/peer-repair.ts";
+import { reseed } from "../site/reseed.ts";
 import type { Site } from "../site/site.ts";
 import { keyView, type KeyView } from "./key-view.ts";
 
@@ -78,10 +80,13 @@ export class SyncVerbs {
     };
   }
 
-  /** Starts to bring what differs from another site to this one; answers with the job. */
+  /**
+   * Starts to bring what differs from another site to this one, or to replace what this one has by it; answers with the job.
+   */
   resync(question: Question): { job: number } {
     const from = question.text("from");
     const isDry = question.flag("dryRun");
+    const isReseeding = question.flagOrFalse("reseed") && !isDry;
     if (!this.#site.peers.includes(from)) throw refused(`${this.#site.name} has no peer ${from}`);
     const caches = this.#cachesOf(question).filter(({ policy }) => {
       return targetsOf(this.#site.config, policy, from).includes(this.#site.name);
@@ -89,7 +94,7 @@ export class SyncVerbs {
     const job = this.#jobs.start(async (progress, signal) => {
       const done: ResyncedCache[] = [];
       for (const cache of caches)
-        done.push(await this.#resyncOne(cache, { from, isDry, progress, signal }));
+        done.push(await this.#resyncOne(cache, { from, isDry, isReseeding, progress, signal }));
       return { caches: done };
     });
     return { job };
@@ -100,9 +105,16 @@ export class SyncVerbs {
     {
       from,
       isDry,
+      isReseeding,
       progress,
       signal,
-    }: { from: SiteName; isDry: boolean; progress: Progress; signal: AbortSignal },
+    }: {
+      from: SiteName;
+      isDry: boolean;
+      isReseeding: boolean;
+      progress: Progress;
+      signal: AbortSignal;
+    },
   ): Promise<ResyncedCache> {
     const { clock, random } = this.#site.ports;
     const keys: Key[] = [];
@@ -114,25 +126,24 @@ export class SyncVerbs {
     for (let tries = 0; ; tries++) {
       let moved = false;
       try {
-        const result = await cache.repair?.resync(
-          from,
-          { pull: isDry ? "number" : "values", push: false },
-          signal,
-          {
-            resume: stood,
-            onDiffering,
-            onProgress: (now, counts) => {
-              moved = true;
-              stood = now;
-              progress["compared"] = (progress["compared"] ?? 0) + counts.compared;
-              progress["received"] = (progress["received"] ?? 0) + counts.received;
-            },
+        const options: ResyncOptions = {
+          resume: stood,
+          onDiffering,
+          onProgress: (now, counts) => {
+            moved = true;
+            stood = now;
+            progress["compared"] = (progress["compared"] ?? 0) + counts.compared;
+            progress["received"] = (progress["received"] ?? 0) + counts.received;
           },
-        );
+        };
+        const directions = { pull: isDry ? ("number" as const) : ("values" as const), push: false };
+        const result = isReseeding
+          ? await reseed(this.#site, cache, from, signal, options)
+          : await cache.repair?.resync(from, directions, signal, options);
         return resynced(cache.name, result, keys);
       } catch (error) {
         if (moved) tries = 0;
-        if (signal.aborted || tries + 1 >= RESYNC_TRIES_MAX) throw error;
+        if (isFinal(error) || signal.aborted || tries + 1 >= RESYNC_TRIES_MAX) throw error;
         const waits = { firstMs: 100, mostMs: RESYNC_AGAIN_MS_MAX };
         await clock.sleep(backOffMs(tries, waits, random), signal);
       }
@@ -200,6 +211,11 @@ export class SyncVerbs {
     };
   }
 }
+
+/** Trying again would not help. */
+const isFinal = (error: unknown): boolean =>
+  error instanceof IsthmusError &&
+  [ErrorCode.OperationRefused, ErrorCode.ReseedNeeded].some((code) => code === error.code);
 
 const resynced = (
   cache: CacheName,

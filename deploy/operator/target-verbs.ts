@@ -70,6 +70,7 @@ export class TargetVerbs {
     const changed = await handled.pause.begin();
     const end = clock.monotonic() + PAUSE_WAIT_MS;
     while (begunOf(handled) > 0 && clock.monotonic() < end) await clock.sleep(LOOK_MS);
+    for (const receiver of handled.receivers) await receiver.rest();
     return this.#paused(handled, changed);
   }
 

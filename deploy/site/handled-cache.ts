@@ -15,6 +15,7 @@ import { Pause } from "./pause.ts";
 import { PeerGaps } from "./peer-gaps.ts";
 import { PeerRepair } from "./peer-repair.ts";
 import { rebuilt, recoverOrRebuild } from "./rebuild.ts";
+import { Refusals } from "./refusals.ts";
 import type { Site } from "./site.ts";
 import { Targets } from "./targets.ts";
 import { TombstoneRounds } from "./tombstone-rounds.ts";
@@ -40,6 +41,7 @@ export class HandledCache {
   readonly targets: Targets;
   readonly peerGaps: PeerGaps;
   readonly pause: Pause;
+  readonly refusals: Refusals;
   readonly repair: PeerRepair | undefined;
   lastPublishedSeq = 0;
   /** The cache's newest record in the own log when this run began, seq 0: none; undefined: not read yet. */
@@ -56,6 +58,7 @@ export class HandledCache {
     this.peerGaps = new PeerGaps(site.ports, this.name, isHandled ? site.peers : []);
     this.targets = new Targets(site, this, targets);
     this.pause = new Pause(site.ports, this.name);
+    this.refusals = new Refusals(site, this);
     this.#noteSwitch(isHandled);
     this.agent = isHandled ? this.#makeAgent() : undefined;
     this.fetcher = this.agent === undefined ? undefined : this.#makeFetcher(this.agent);
@@ -135,6 +138,8 @@ export class HandledCache {
         mode: policy.mode,
         isTarget,
         isPaused: this.pause.isOn,
+        refusal: this.refusals.has(origin) ? this.refusals.refusal(origin).message : undefined,
+        voidUpTo: this.refusals.voidUpTo(origin),
         policyHash: agent?.policyHash ?? "",
         originPolicyHash: this.#site.heartbeat.last(origin)?.beat.content.policyHashes[this.name],
         mediaType: agent?.isReady === true ? agent.mediaType : undefined,
@@ -241,7 +246,7 @@ export class HandledCache {
       cache: this.name,
       peers: () => {
         if (this.pause.isOn) throw this.pause.refusal();
-        return this.#site.peers;
+        return this.#site.peers.filter((peer) => !this.refusals.has(peer));
       },
       hands: agent,
       absentKeys: () => agent.absentKeys(),

@@ -3,7 +3,9 @@ import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
 import { PEER_SILENT_MS, RESYNC_AGAIN_MS_MAX } from "../../topology/limits.ts";
 import type { SiteName } from "../../topology/names.ts";
 import { targetsOf } from "../../topology/policy/cache-policy.ts";
+import type { PeerEntry } from "../../topology/ports.ts";
 import type { Key } from "../../topology/version/entry.ts";
+import type { Reseeding } from "../../topology/version/reseeded.ts";
 import { Wakeup } from "../../topology/wakeup.ts";
 import {
   type Directions,
@@ -28,6 +30,8 @@ export interface ResyncOptions {
   ) => void;
   /** Called with each key that differs. */
   readonly onDiffering?: (key: Key) => void;
+  /** This site is re-seeded: entries replace its own. */
+  readonly reseeding?: Reseeding;
 }
 
 /** Between two looks whether this site is ready itself. */
@@ -104,7 +108,9 @@ export class PeerRepair {
     const isTarget = targetsOf(config, this.#cache.policy, peer).includes(name);
     const result = isTarget ? await this.#resyncOnce(gap, peer, signal) : undefined;
     if (result !== undefined && !result.isPeerLevel) {
-      for (const other of peers) if (other !== peer) await this.#resyncOnce(gap, other, signal);
+      const { refusals } = this.#cache;
+      const others = peers.filter((other) => other !== peer && !refusals.has(other));
+      for (const other of others) await this.#resyncOnce(gap, other, signal);
     }
     if (this.#cache.peerGaps.get(peer) !== gap) return;
     if (result !== undefined) receiver?.repaired(result.peerDot, losses);
@@ -159,25 +165,38 @@ export class PeerRepair {
   /**
    * One resync with a peer, when it is its turn.
    *
-   * @throws as {@link Resync.run}, PeerUnreachable while the peer is silent, OperationRefused while the cache is paused
+   * @throws as {@link Resync.run}, PeerUnreachable while the peer is silent, OperationRefused while the cache is paused,
+   *   ReseedNeeded
    */
   async resync(
     peer: SiteName,
     directions: Directions,
     signal: AbortSignal,
-    { resume, onProgress, onDiffering }: ResyncOptions = {},
+    { resume, onProgress, onDiffering, reseeding }: ResyncOptions = {},
   ): Promise<ResyncResult> {
     const { ports, name, heartbeat, offsetFrom, resyncs } = this.#site;
     const { bus, clock, random } = ports;
     if (heartbeat.silenceMs(peer) > PEER_SILENT_MS) {
       throw new IsthmusError(ErrorCode.PeerUnreachable, `no heartbeat of ${peer}`);
     }
-    const { pause } = this.#cache;
+    const { pause, refusals } = this.#cache;
     // What only compares may go on.
     const isMerging = directions.pull !== "number";
     if (pause.isOn && isMerging) throw pause.refusal();
+    if (reseeding === undefined && isMerging) {
+      if (refusals.has(peer)) throw refusals.refusal(peer);
+      if (refusals.by(peer) !== undefined) throw refusals.ownRefusal(peer);
+    }
     const ending = isMerging ? AbortSignal.any([signal, pause.signal]) : signal;
-    const here = resyncCacheOf(this.#site, this.#cache, this.#agent);
+    const agent = this.#agent;
+    const hands =
+      reseeding === undefined
+        ? agent
+        : {
+            merge: (entry: PeerEntry) => agent.merge(entry, reseeding),
+            tell: (keys: readonly Key[]) => agent.tell(keys),
+          };
+    const here = resyncCacheOf(this.#site, this.#cache, agent, hands);
     const offsetMs = (): number => offsetFrom(peer);
     const parts = { site: name, peer, here, bus, clock, random, offsetMs };
     let told = { compared: 0, received: 0 };
@@ -202,7 +221,7 @@ export class PeerRepair {
       this.running = { peer, resync };
       try {
         const result = await resync.run(ending);
-        if (directions.pull === "values") {
+        if (directions.pull === "values" || directions.pull === "replacement") {
           await this.#agent.tombstones.raise(result.peerFloor);
           // For its figures alone: whether it hears it decides nothing.
           await resync.tellDone().catch(() => undefined);

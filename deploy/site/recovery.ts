@@ -4,7 +4,7 @@ import { readableBatch } from "../../topology/mutation/batch.ts";
 import { type CacheName, logSubject, type SiteName } from "../../topology/names.ts";
 import { cachesOf } from "../../topology/policy/cache-policy.ts";
 import type { MirrorState, StoredMessage } from "../../topology/ports.ts";
-import type { Key } from "../../topology/version/entry.ts";
+import type { Dot, Key } from "../../topology/version/entry.ts";
 import type { Arrival } from "../../topology/version/join.ts";
 import { arrivalOf } from "../../gateway/receive/receiver.ts";
 import type { Uncommitted } from "../../site-agent/apply/recovery.ts";
@@ -75,7 +75,8 @@ async function uncommittedVersions(
       );
     }
     const records = await mirror?.window(subject, seq, bound);
-    const theirs = { author: origin, cache: cache.name, offsetMs: site.offsetFrom(origin) };
+    const above = cache.refusals.voidUpTo(origin);
+    const theirs = { author: origin, cache: cache.name, offsetMs: site.offsetFrom(origin), above };
     collect(arrivals, theirs, records ?? []);
   }
   return { published, arrivals };
@@ -145,7 +146,13 @@ export async function rebuildFromLogs(
 /** Adds the mutations of an author's records, in the order of the log. @throws WireVersionUnknown */
 function collect(
   window: Map<Key, Arrival[]>,
-  source: { readonly author: SiteName; readonly cache: CacheName; readonly offsetMs: number },
+  source: {
+    readonly author: SiteName;
+    readonly cache: CacheName;
+    readonly offsetMs: number;
+    /** Up to here its changes are void. */
+    readonly above?: Dot;
+  },
   records: readonly StoredMessage[],
 ): void {
   const { author, cache, offsetMs } = source;
@@ -156,6 +163,7 @@ function collect(
       continue;
     }
     for (const mutation of batch.mutations) {
+      if (mutation.dot <= (source.above ?? 0n)) continue;
       const arrivals = window.get(mutation.key) ?? [];
       arrivals.push(arrivalOf(mutation, author, offsetMs));
       window.set(mutation.key, arrivals);

@@ -10,7 +10,7 @@ export function resyncCacheOf(
   agent: CacheAgent,
   hands: ResyncCache["hands"] = agent,
 ): ResyncCache {
-  const { policy, peerGaps, name } = handled;
+  const { policy, peerGaps, name, refusals } = handled;
   return {
     cache: name,
     rows: agent.rows,
@@ -29,8 +29,12 @@ export function resyncCacheOf(
     get isReady() {
       return agent.isReady;
     },
-    refuses: () => (handled.pause.isOn ? handled.pause.refusal() : undefined),
-    isLevelBut: (peer) => agent.isReady && [...peerGaps].every(([toward]) => toward === peer),
+    refuses: (peer) => {
+      if (handled.pause.isOn) return handled.pause.refusal();
+      return refusals.has(peer) ? refusals.refusal(peer) : undefined;
+    },
+    isLevelBut: (peer) =>
+      agent.isReady && [...peerGaps].every(([toward]) => toward === peer || refusals.has(toward)),
     get logEnd() {
       // A log that was made anew has nothing of what was published before.
       const { incarnation, lastSeq } = site.head;

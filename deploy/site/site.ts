@@ -23,7 +23,12 @@ import type {
 import { isBeatContent } from "../../gateway/link/beat-content.ts";
 import type { Context } from "../../topology/version/entry.ts";
 import { ClockOffsets } from "../../gateway/link/clock-offset.ts";
-import { Heartbeat, type BeatContent, type CacheTrouble } from "../../gateway/link/heartbeat.ts";
+import {
+  Heartbeat,
+  type BeatContent,
+  type CacheTrouble,
+  type Reseeded,
+} from "../../gateway/link/heartbeat.ts";
 import { Inbound } from "../../gateway/receive/inbound.ts";
 import { PositionStore } from "../../gateway/receive/position-store.ts";
 import { serveFetch } from "../../gateway/resync/fetch-absent.ts";
@@ -37,6 +42,7 @@ import { newestRecord } from "../../site-agent/tail/newest-record.ts";
 import { HandledCache } from "./handled-cache.ts";
 import { noteLedgerLost } from "./rebuild.ts";
 import { noteUncleanEnd } from "./recovery.ts";
+import { reseededOf } from "./reseed.ts";
 import { resyncCacheOf } from "./resync-cache-of.ts";
 import { Journal } from "./journal.ts";
 import type { Merges } from "./merges.ts";
@@ -133,7 +139,10 @@ export class Site {
       content: () => this.#beat(),
       isContent: isBeatContent,
       onBeat: ({ beat }) => {
-        for (const cache of this.caches.values()) cache.targets.heard(beat.site, beat.content);
+        for (const cache of this.caches.values()) {
+          cache.targets.heard(beat.site, beat.content);
+          cache.refusals.heard(beat.site, beat.content);
+        }
       },
     });
     this.inbounds = this.peers.map((origin) => this.#makeInbound(origin));
@@ -400,6 +409,8 @@ export class Site {
     const ends: Record<string, { logSeq: number; outboxRows: number; dot: bigint }> = {};
     const policyHashes: Record<string, string> = {};
     const troubles: Record<string, CacheTrouble> = {};
+    const refused: Record<SiteName, Record<string, number>> = {};
+    const reseeded: Record<string, Reseeded> = {};
     for (const [name, cache] of this.caches) {
       if (cache.agent === undefined) continue;
       const { outboxRows, lastDot } = cache.agent;
@@ -409,6 +420,11 @@ export class Site {
       policyHashes[name] = cache.agent.policyHash;
       const trouble = cache.trouble;
       if (trouble !== undefined) troubles[name] = trouble;
+      for (const peer of cache.refusals.peers) {
+        refused[peer] = { ...refused[peer], [name]: cache.refusals.since(peer) ?? 0 };
+      }
+      const done = reseededOf(this, name);
+      if (done !== undefined) reseeded[name] = done;
     }
     const applied: Record<SiteName, BeatContent["applied"][string]> = {};
     for (const { origin, receivers } of this.inbounds) {
@@ -429,6 +445,7 @@ export class Site {
         ? undefined
         : { ...state, lastSeq: Math.max(state.lastSeq, head.lastSeq) };
     const { term } = this.lease;
-    return { epoch: EPOCH, term, incarnation, log, ends, applied, policyHashes, troubles };
+    const own = { epoch: EPOCH, term, incarnation, log };
+    return { ...own, ends, applied, policyHashes, troubles, refused, reseeded };
   }
 }

@@ -44,8 +44,12 @@ function cacheProblems(status: CacheStatus): Found {
   if (gap !== null) found.push(problem(`gap: ${gap.reason}`, { cache }));
   if (pausedSince !== null) found.push(problem(pausedText(pausedSince), { cache }));
   found.push(...status.targets.flatMap((target) => targetProblems(cache, target)));
-  for (const { origin: peer, state: receiving, why: reason, gap: peerGap } of origins) {
-    if (receiving !== "receiving" && receiving !== "paused") {
+  for (const origin of origins) {
+    const { origin: peer, state: receiving, why: reason, gap: peerGap, refusedSince } = origin;
+    if (refusedSince !== null) {
+      const what = `${peer} was away for longer than limits.tombstones.maxAge: nothing of it is taken until it is re-seeded`;
+      found.push(problem(what, { cache, peer, code: ErrorCode.ReseedNeeded }));
+    } else if (receiving !== "receiving" && receiving !== "paused") {
       const because = reason === null ? "" : `: ${reason}`;
       found.push(problem(`from ${peer}: ${receiving}${because}`, { cache, peer }));
     }
@@ -65,14 +69,18 @@ function pausedText(since: number): string {
   return `paused by an operator since ${at}: nothing of other sites is applied until isthmus resume`;
 }
 
-function targetProblems(
-  cache: string,
-  { target: peer, offline, why, atRisk }: TargetStatus,
-): Found {
-  if (offline === null) return [];
+function targetProblems(cache: string, target: TargetStatus): Found {
+  const { target: peer, offline, why, atRisk, refusesThis } = target;
+  const found: Problem[] = [];
+  if (refusesThis) {
+    const code = ErrorCode.ReseedNeeded;
+    const text = `${peer} takes nothing of this site, which was away for longer than limits.tombstones.maxAge: re-seed it`;
+    found.push(problem(text, { cache, peer, code }));
+  }
+  if (offline === null) return found;
   const risk = `${atRisk.isAtLeast ? "at least " : ""}${atRisk.mutations}`;
   const what = `${peer} is offline: ${why ?? offline.why}; ${risk} changes are at risk`;
-  return [problem(what, { cache, peer, code: ErrorCode.TargetOffline })];
+  return [...found, problem(what, { cache, peer, code: ErrorCode.TargetOffline })];
 }
 
 function repairText(resync: CacheStatus["resync"], peer: SiteName): string {

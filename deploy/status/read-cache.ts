@@ -42,6 +42,10 @@ export function readCache(site: Site, cache: HandledCache): CacheStatus {
       receivers.reduce((sum, receiver) => sum + receiver.stats.deadLetters, 0) +
       (agent?.stats.oversized ?? 0),
     resync: resyncOf(cache),
+    tombstonesDropped: {
+      all: cache.tombstones?.dropped ?? 0,
+      forced: cache.tombstones?.forced ?? 0,
+    },
     counters: agent === undefined ? null : Object.assign({}, agent.stats),
   };
 }
@@ -82,6 +86,7 @@ function targetOf(site: Site, cache: HandledCache, target: SiteName): TargetStat
     ...targetState(site, cache, target, atRisk),
     atRisk,
     confirmedSeq: confirmedSeq === 0 ? null : confirmedSeq,
+    refusesThis: cache.refusals.by(target) !== undefined,
     offline: cache.targets.mark(target) ?? null,
   };
 }
@@ -137,6 +142,8 @@ function originOf(
         : { last: stats.lagMsLast, mean: Math.round(stats.lagMsSum / stats.lagCount) },
     mutations: stats.mutations,
     bytes: stats.bytes,
+    refusedSince: cache.refusals.since(origin) ?? null,
+    voided: stats.voided,
     refused: stats.refused,
     retries: stats.retries,
     counterGaps: stats.counterGaps,

@@ -130,6 +130,8 @@ export interface CacheStatus {
   readonly deadLetters: number;
   /** Repair of gaps toward the other sites; null for a cache that is off or local here. */
   readonly resync: ResyncStatus | null;
+  /** Tombstones that were dropped, and those of them that a refused site had not applied. */
+  readonly tombstonesDropped: { readonly all: number; readonly forced: number };
   /** null for a cache that is off or local here. */
   readonly counters: Readonly<CacheStats> | null;
 }
@@ -168,6 +170,8 @@ export interface TargetStatus {
   readonly atRisk: DataAtRisk;
   /** The sequence of this site's log up to which it applied the cache; null: it never said. */
   readonly confirmedSeq: number | null;
+  /** It takes nothing of this site until this was re-seeded. */
+  readonly refusesThis: boolean;
   /** Nobody waits for it; null: it is online. */
   readonly offline: OfflineMark | null;
 }
@@ -187,6 +191,10 @@ export interface OriginStatus {
   readonly lagMs: { readonly last: number; readonly mean: number } | null;
   readonly mutations: number;
   readonly bytes: number;
+  /** Since when nothing of it is taken, because it has to be re-seeded; null: it is taken. */
+  readonly refusedSince: number | null;
+  /** Changes that it made before it was re-seeded and that were left out. */
+  readonly voided: number;
   /** Batches that must not be in that log. */
   readonly refused: number;
   /** Failed attempts to apply that were tried again. */

@@ -133,6 +133,11 @@ export class Question {
     return typeof value === "boolean" ? value : this.#refuse(name, "true or false");
   }
 
+  /** A missing field is false. */
+  flagOrFalse(name: string): boolean {
+    return this.#fields[name] === undefined ? false : this.flag(name);
+  }
+
   list(name: string): readonly Json[] {
     const value = this.#fields[name];
     return Array.isArray(value) ? value : this.#refuse(name, "a list");

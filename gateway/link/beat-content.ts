@@ -2,8 +2,18 @@ import type { BeatContent } from "./heartbeat.ts";
 
 /** Whether a peer's heartbeat says what this version reads of one; more fields are the affair of a later version. */
 export function isBeatContent(content: object): content is BeatContent {
-  const { epoch, term, incarnation, log, ends, applied, policyHashes, troubles } =
-    content as Partial<BeatContent>;
+  const {
+    epoch,
+    term,
+    incarnation,
+    log,
+    ends,
+    applied,
+    policyHashes,
+    troubles,
+    refused,
+    reseeded,
+  } = content as Partial<BeatContent>;
   return (
     isCount(epoch) &&
     isCount(term) &&
@@ -12,7 +22,9 @@ export function isBeatContent(content: object): content is BeatContent {
     isRecordOf(ends, isEnd) &&
     isRecordOf(applied, (caches) => isRecordOf(caches, isPosition)) &&
     isRecordOf(policyHashes, isText) &&
-    isOptional(troubles, (caches) => isRecordOf(caches, isText))
+    isOptional(troubles, (caches) => isRecordOf(caches, isText)) &&
+    isOptional(refused, (sites) => isRecordOf(sites, (caches) => isRecordOf(caches, isCount))) &&
+    isOptional(reseeded, (caches) => isRecordOf(caches, isReseeded))
   );
 }
 
@@ -39,6 +51,9 @@ const isLog: Test = (value) =>
 
 const isEnd: Test = (value) =>
   isPlain(value) && isCount(value["logSeq"]) && isCount(value["outboxRows"]) && isDot(value["dot"]);
+
+const isReseeded: Test = (value) =>
+  isPlain(value) && isDot(value["upTo"]) && isRecordOf(value["answers"], isCount);
 
 const isPosition: Test = (value) =>
   isPlain(value) &&

@@ -45,6 +45,18 @@ export interface BeatContent {
   readonly policyHashes: Readonly<Record<string, string>>;
   /** Caches that are not as they should be here, and how. A site that says nothing of them has none, or is of an older release. */
   readonly troubles?: Readonly<Record<string, CacheTrouble>>;
+  /** Site to cache to since when nothing of that site is taken, ms since the epoch: until it is re-seeded. */
+  readonly refused?: Readonly<Record<SiteName, Readonly<Record<string, number>>>>;
+  /** Cache to how this site was re-seeded last. */
+  readonly reseeded?: Readonly<Record<string, Reseeded>>;
+}
+
+/** A site's content was replaced by another one's. */
+export interface Reseeded {
+  /** Its own changes up to here are void. */
+  readonly upTo: bigint;
+  /** Site to the refusal that this ends, by its time. */
+  readonly answers: Readonly<Record<SiteName, number>>;
 }
 
 /** Paused by an operator; cannot be used; or local changes of it may have been missed. */

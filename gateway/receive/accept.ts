@@ -1,5 +1,6 @@
 import type { Batch } from "../../topology/mutation/batch.ts";
 import type { CacheName, SiteName } from "../../topology/names.ts";
+import type { Dot } from "../../topology/version/entry.ts";
 import type { Mode } from "../../topology/policy/mode.ts";
 
 /** What is to happen with a batch that arrived. */
@@ -23,6 +24,10 @@ export interface Receiving {
   readonly isTarget: boolean;
   /** An operator paused the cache here. */
   readonly isPaused?: boolean;
+  /** Why nothing of the origin is taken; undefined: it is. */
+  readonly refusal?: string | undefined;
+  /** Changes of the origin up to here are void. */
+  readonly voidUpTo?: Dot;
   readonly policyHash: string;
   /** The origin's conflict policy as its last heartbeat announced it; undefined: none was heard. */
   readonly originPolicyHash: string | undefined;
@@ -44,6 +49,7 @@ export function acceptBatch({ header }: Batch, here: Receiving): Acceptance {
   if (here.mode === "off") return { is: "pass", why: "off" };
   if (!here.isTarget) return { is: "pass", why: "not a target" };
   if (here.isPaused === true) return { is: "pause", why: "paused by an operator" };
+  if (here.refusal !== undefined) return { is: "block", why: here.refusal };
   // A batch keeps the policy that its author had. What shows depends on the versions alone, so once the origin decides as
   // this site does, whatever it wrote before may come in.
   const isAgreed = [header.policyHash, here.originPolicyHash].includes(here.policyHash);

@@ -38,7 +38,12 @@ export class DeadLetterRetry {
     }
     const offset = batch.header.offsets.get(site) ?? offsetMs();
     const retried: Retried[] = [];
+    const { voidUpTo = 0n } = receiving();
     for (const mutation of batch.mutations) {
+      if (mutation.dot <= voidUpTo) {
+        retried.push({ key: mutation.key, outcome: "covered" });
+        continue;
+      }
       const outcome = await hands.apply(mutation.key, [arrivalOf(mutation, origin, offset)]);
       retried.push({ key: mutation.key, outcome });
     }

@@ -7,6 +7,8 @@ export class ReceiverStats {
   passed = 0;
   /** Batches that a peer must not send: local caches, foreign subjects. */
   refused = 0;
+  /** Mutations that their author made before it was re-seeded. */
+  voided = 0;
   /** Jumps of the batch counter: batches that are missing from the log. */
   counterGaps = 0;
   deadLetters = 0;

@@ -226,19 +226,29 @@ export class Receiver {
       void this.#reserveAhead(message.seq);
     this.#note(batch.header);
     stats.mutations += batch.mutations.length;
-    if (batch.mutations.length === 0) return this.#passed(message.seq, batch.header.incarnation);
+    const mutations = this.#valid(batch);
+    if (mutations.length === 0) return this.#passed(message.seq, batch.header.incarnation);
     const open: OpenBatch = {
       seq: message.seq,
       held: batch.header.held,
       header: batch.header,
-      left: batch.mutations.length,
+      left: mutations.length,
     };
     const offsetMs = batch.header.offsets.get(this.#parts.site) ?? this.#parts.offsetMs();
-    for (const mutation of batch.mutations) {
+    for (const mutation of mutations) {
       if (!this.#queue.hasRoom) await this.#queue.room();
       const arrival = arrivalOf(mutation, this.origin, offsetMs);
       this.#queue.push(mutation.key, { arrival, batch: open });
     }
+  }
+
+  /** Without what its author made before it was re-seeded: it has that no more. */
+  #valid({ mutations }: Batch): readonly Mutation[] {
+    const { voidUpTo = 0n } = this.#parts.receiving();
+    if (voidUpTo === 0n) return mutations;
+    const valid = mutations.filter(({ dot }) => dot > voidUpTo);
+    this.stats.voided += mutations.length - valid.length;
+    return valid;
   }
 
   /** undefined: it cannot be decoded and became a dead letter. @throws WireVersionUnknown, which stops the link */
@@ -293,6 +303,7 @@ export class Receiver {
             logger.error({ seq: message.seq, code: ErrorCode.ReceiverBlocked }, acceptance.why);
           }
           this.#blocked = acceptance.why;
+          if (receiving().refusal !== undefined) await this.#standStill(message.seq - 1);
           await clock.sleep(WAIT_LOOK_MS, signal);
           if (signal.aborted) return false;
       }
@@ -321,7 +332,18 @@ export class Receiver {
     this.#bound = Math.max(this.#bound, bound);
   }
 
-  /** Nothing beyond `seq` was begun: an unclean start is not to bring it in while the cache is paused. */
+  /**
+   * Nothing is to be applied for a while: an unclean start is to bring in no more than was begun by now. To be called when
+   * nothing more is begun.
+   */
+  async rest(): Promise<void> {
+    const { seq, ranges } = this.#tracker.applied();
+    // What was read and waits has not begun.
+    if (this.#signal !== undefined)
+      await this.#standStill(Math.max(seq, ...ranges.map(([, to]) => to)));
+  }
+
+  /** Nothing beyond `seq` was begun. */
   async #standStill(seq: number): Promise<void> {
     const { positions, ledger, origin, cache } = this.#parts;
     if (this.#bound <= seq || this.#queue.size > 0 || this.#isReserving) return;

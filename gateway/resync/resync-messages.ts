@@ -28,10 +28,13 @@ export interface Asking {
   readonly isRebuilding: boolean;
 }
 
-/** What is wanted of the entries that the asking site lacks: their number, their versions, or their values too. */
-export type Wanted = "number" | "versions" | "values";
+/**
+ * What is wanted of the entries that the asking site lacks: their number, their versions, or their values too. A replacement
+ * is wanted by a site that is re-seeded: the entry of each key that differs, whichever of the two lacks something.
+ */
+export type Wanted = "number" | "versions" | "values" | "replacement";
 
-const WANTED: readonly Wanted[] = ["number", "versions", "values"];
+const WANTED: readonly Wanted[] = ["number", "versions", "values", "replacement"];
 
 /** A question for the digests of ranges of keys in ledger order: from after `after` to each of `bounds`, undefined the end. */
 export interface DigestQuestion extends Asking {

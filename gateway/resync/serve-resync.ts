@@ -170,7 +170,10 @@ async function exchange(
   const sides = atMost(question.sides);
   while (done < sides.length && bytes < FETCH_BYTES_MAX) {
     const judged = sides.slice(done, done + TOLD_AT_ONCE).map(([key, theirs]) => {
-      return { key, ...whoLacks(sideOf(here, key, by), theirs, question.level) };
+      const lacks = whoLacks(sideOf(here, key, by), theirs, question.level);
+      return question.wanted === "replacement"
+        ? { key, mine: false, theirs: true }
+        : { key, ...lacks };
     });
     const asked = judged.filter(({ theirs }) => theirs).map(({ key }) => key);
     const told = new Map<Key, PeerEntry>();
@@ -196,7 +199,7 @@ async function tell(
   wanted: Wanted,
 ): Promise<readonly PeerEntry[]> {
   if (keys.length === 0 || wanted === "number") return [];
-  if (wanted === "values") return here.hands.tell(keys);
+  if (wanted !== "versions") return here.hands.tell(keys);
   const { floor } = here;
   return keys.map((key) => {
     const entry = here.rows.get(key);

@@ -20,6 +20,7 @@ import type {
   Versions,
 } from "../../topology/version/entry.ts";
 import { mergedWith, sameSiblings } from "../../topology/version/compare.ts";
+import { type Reseeding, reseededEntry, voided } from "../../topology/version/reseeded.ts";
 import { equalContexts } from "../../topology/version/context.ts";
 import { type Arrival, joinVersion } from "../../topology/version/join.ts";
 import { shown, type MergeRegistry, type Shown } from "../../topology/version/show.ts";
@@ -80,6 +81,8 @@ type Join = (entry: Entry | undefined) => {
   changed: boolean;
   /** The cache may differ from what shows though nothing arrived. */
   isStray?: boolean;
+  /** Versions of this site that no site will have any more: told as a conflict that they lost. */
+  lost?: readonly Sibling[];
 };
 
 /** What shows of a key's versions, and whose values the ledger keeps. */
@@ -150,11 +153,19 @@ export class Applier {
     });
   }
 
-  /** Merges a peer's whole entry of one key (resync, absent keys); resolves once the result is committed. */
-  merge(key: Key, peer: PeerEntry): Promise<ApplyOutcome> {
+  /**
+   * Merges a peer's whole entry of one key (resync, absent keys), or replaces this site's by it where the site is re-seeded;
+   * resolves once the result is committed.
+   */
+  merge(key: Key, peer: PeerEntry, reseeding?: Reseeding): Promise<ApplyOutcome> {
     const merge: Join = (entry) => {
-      const versions = mergedWith(entry, this.#parts.floor(), peer);
-      return { versions, changed: !sameVersions(entry, versions) };
+      const floor = this.#parts.floor();
+      const versions =
+        reseeding === undefined
+          ? mergedWith(entry, floor, peer)
+          : reseededEntry(entry, floor, peer, reseeding);
+      const lost = reseeding === undefined ? [] : voided(entry, peer, reseeding);
+      return { versions, changed: !sameVersions(entry, versions), lost };
     };
     return this.#bring(key, merge, "no log");
   }
@@ -171,13 +182,13 @@ export class Applier {
     try {
       for (let race = 0; race < APPLY_RACES_MAX; race++) {
         const entry = rows.get(key);
-        const { versions, changed, isStray } = join(entry);
+        const { versions, changed, isStray, lost = [] } = join(entry);
         const isRight = !changed && isStray !== true && entry?.presence !== "absent";
         if (versions === undefined || isRight) {
           stats.appliedCovered += 1;
           return "covered";
         }
-        const outcome = await this.#attempt(key, entry, versions, { changed, toldBy });
+        const outcome = await this.#attempt(key, entry, versions, { changed, toldBy, lost });
         if (outcome !== undefined) return outcome;
         if (this.#recovered !== undefined && this.#left.has(key)) return "kept";
       }
@@ -196,8 +207,15 @@ export class Applier {
     key: Key,
     entry: Entry | undefined,
     joined: Versions,
-    { changed, toldBy }: { changed: boolean; toldBy: "a log" | "no log" },
+    {
+      changed,
+      toldBy,
+      lost,
+    }: { changed: boolean; toldBy: "a log" | "no log"; lost: readonly Sibling[] },
   ): Promise<ApplyOutcome | undefined> {
+    const losing = { context: joined.context, siblings: lost };
+    const told = lost.length > 0 ? await this.#withHeldValue(key, entry, losing, lost) : losing;
+    if (told === undefined) return undefined;
     const { stats, clock, hash, invalidate, rows, ledger, intents } = this.#parts;
     const resolved =
       joined.siblings.length > 1 ? await this.#resolve(key, entry, joined) : resolvedAlone(joined);
@@ -225,6 +243,13 @@ export class Applier {
     if (plan.write !== "none") this.#parts.past.replaced(key, entry?.held);
     if (plan.write === "none") stats.appliedKept += 1;
     else stats.appliedWrites += 1;
+    if (told.siblings.length > 0) {
+      const others = versions.siblings.filter(
+        ({ author }) => !told.siblings.some((s) => s.author === author),
+      );
+      const siblings = [...told.siblings, ...others];
+      this.#parts.onConflict(key, { context: versions.context, siblings }, shows);
+    }
     if (changed && versions.siblings.length > 1) {
       stats.conflicts += 1;
       this.#parts.onConflict(key, versions, shows);

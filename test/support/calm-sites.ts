@@ -104,14 +104,23 @@ export class CalmSites {
     this.site(name).config = configOf(names, rule, this.#limits);
   }
 
+  /** Tombstones are forced at that age, which a file could not ask for; to be called before the sites start. */
+  forceTombstonesAfter(maxAgeMs: number): void {
+    for (const site of this.sites) {
+      const { limits } = site.config;
+      site.config = { ...site.config, limits: { ...limits, tombstones: { maxAgeMs } } };
+    }
+  }
+
   handled(name: string): HandledCache {
     const found = this.site(name).site?.caches.get("sessions");
     if (found === undefined) throw new Error(`${name} does not handle it yet`);
     return found;
   }
 
-  put(name: string, key: string, value: string): void {
-    this.#cache(name).put(key, Buffer.from(value), { lifespanMs: 0, maxIdleMs: 0 }, "client");
+  /** `lifespanMs`: 0 for never; the cache tells of no other when it was written. */
+  put(name: string, key: string, value: string, lifespanMs = 0): void {
+    this.#cache(name).put(key, Buffer.from(value), { lifespanMs, maxIdleMs: 0 }, "client");
   }
 
   remove(name: string, key: string): void {
@@ -232,6 +241,7 @@ class TamperedServer extends SimCacheServer {
       const real = site.cache(name);
       return Object.assign(Object.create(real) as CacheConnector, {
         open: () => real.open(),
+        runs: () => real.runs(),
         write: real.write.bind(real),
         remove: real.remove.bind(real),
         listen: real.listen.bind(real),

@@ -6,6 +6,7 @@ import { runIsthmus, twoSites } from "./run-isthmus.ts";
 const FILE = twoSites("policies: [{ match: sessions, mode: async }]\n")
   .replaceAll("127.0.0.1:4222", "127.0.0.1:1")
   .replace(":14222", ":2");
+const RESEED = ["--from", "nyc", "--to", "lon", "--reseed"];
 const run = (...argv: string[]) => runIsthmus(argv, { "isthmus.yaml": FILE });
 
 describe("the operator's verbs", () => {
@@ -34,6 +35,8 @@ describe("the operator's verbs", () => {
         "carts",
       ],
       ["--target is missing", "offline"],
+      ["--confirm: expected lon", "resync", "--from", "nyc", "--to", "lon", "--confirm", "lon"],
+      ["--confirm: expected lon", "resync", ...RESEED, "--confirm", "nyc"],
       ['no site "lom" (did you mean "lon"?)', "online", "--target", "lom"],
       ['"session" is not replicated', "offline", "--target", "lon", "--cache", "session"],
       ['(did you mean "sessions"?)', "offline", "--target", "lon", "--cache", "session"],

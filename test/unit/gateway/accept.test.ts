@@ -39,6 +39,7 @@ describe("a batch that arrives", () => {
     ["of a cache that is off here", {}, { mode: "off" }, "pass"],
     ["of a cache that this site is no target of", {}, { isTarget: false }, "pass"],
     ["of a cache that is paused here", {}, { isPaused: true }, "pause"],
+    ["of a site that has to be re-seeded", {}, { refusal: "away too long" }, "block"],
     ["of a local cache, paused or not", {}, { isPaused: true, mode: "never" }, "refuse"],
     ["of a cache that is local here", {}, { mode: "never" }, "refuse"],
     ["of another cache than its subject's", { cache: "users" }, {}, "refuse"],

@@ -27,6 +27,18 @@ describe("a heartbeat on the wire", () => {
     expect(decodeBeat(encodeBeat(BEAT), "nyc", isBeatContent)).toEqual(BEAT);
   });
 
+  it("carries what is wrong with caches, who is refused, and a re-seeding; an older release says none of it", () => {
+    const more = {
+      troubles: { sessions: "paused" as const, work: "of a later release" },
+      refused: { lon: { sessions: 1_700_000_000_000 } },
+      reseeded: {
+        sessions: { upTo: 116_000_000_000_000_000n, answers: { nyc: 1_700_000_000_000 } },
+      },
+    };
+    const beat = { ...BEAT, content: { ...CONTENT, ...more } };
+    expect(decodeBeat(encodeBeat(beat), "nyc", isBeatContent)).toEqual(beat);
+  });
+
   it("is refused from another site than its subject says", () => {
     expect(() => decodeBeat(encodeBeat(BEAT), "lon", isBeatContent)).toThrow(invalid);
   });
@@ -54,6 +66,11 @@ describe("a heartbeat on the wire", () => {
       { applied: { lon: { c: { ...position, incarnation: null } } } },
       { applied: { lon: { c: { ...position, seq: Number.NaN } } } },
       { policyHashes: { c: 7 } },
+      { troubles: { c: 7 } },
+      { applied: { lon: { c: { ...position, gap: "yes" } } } },
+      { refused: { lon: { c: "since yesterday" } } },
+      { reseeded: { c: { upTo: 7, answers: {} } } },
+      { reseeded: { c: { upTo: 7n, answers: { nyc: -1 } } } },
     ];
     for (const part of wrong) {
       const beat = { ...BEAT, content: { ...CONTENT, ...part } };

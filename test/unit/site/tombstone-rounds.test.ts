@@ -53,10 +53,11 @@ function bench() {
     name: "lon",
     peers: ["nyc", "par"],
     heartbeat: { last },
-    ports: { clock },
-    config: { limits: { maxClockSkewMs: 500 } },
+    ports: { clock, ledger: { fact: () => undefined, setFact: () => undefined } },
+    config: { limits: { maxClockSkewMs: 500, tombstones: { maxAgeMs: 3_600_000_000 } } },
   } as unknown as Site;
-  const cache = { name: "sessions", receivers, peerGaps } as unknown as HandledCache;
+  const refusals = { has: () => false, peers: [], byPeers: [] };
+  const cache = { name: "sessions", receivers, peerGaps, refusals } as unknown as HandledCache;
   const rounds = new TombstoneRounds(site, cache, agent as unknown as CacheAgent);
   said.set("nyc", { end: 20n, applied: { lon: 10n, par: 30n } });
   said.set("par", { end: 30n, applied: { lon: 10n, nyc: 20n } });

@@ -55,6 +55,7 @@ export const soundCache = (changes: Partial<CacheStatus> = {}): CacheStatus => (
   conflicts: 0,
   deadLetters: 0,
   resync: { repaired: 0, received: 0, sent: 0, running: null },
+  tombstonesDropped: { all: 0, forced: 0 },
   counters: null,
   ...changes,
 });
@@ -66,6 +67,7 @@ export const soundTarget = (changes: Partial<TargetStatus> = {}): TargetStatus =
   why: null,
   atRisk: { mutations: 0, bytes: 0, ageMs: 0, isAtLeast: false },
   confirmedSeq: 90,
+  refusesThis: false,
   offline: null,
   ...changes,
 });
@@ -81,6 +83,8 @@ export const soundOrigin = (changes: Partial<OriginStatus> = {}): OriginStatus =
   lagMs: { last: 7, mean: 9 },
   mutations: 400,
   bytes: 40_000,
+  refusedSince: null,
+  voided: 0,
   refused: 0,
   retries: 0,
   counterGaps: 0,

@@ -103,6 +103,17 @@ describe("what is wrong at a site", () => {
     });
   });
 
+  it("names a site that has to be re-seeded, at both ends, instead of what that blocks", () => {
+    const origins = [soundOrigin({ state: "blocked", why: "refused", refusedSince: 5 })];
+    const targets = [soundTarget({ refusesThis: true })];
+    const found = problemsOf(soundStatus({ caches: [soundCache({ origins, targets })] }));
+    expect(found.map(({ what }) => what)).toEqual([
+      "lon takes nothing of this site, which was away for longer than limits.tombstones.maxAge: re-seed it",
+      "lon was away for longer than limits.tombstones.maxAge: nothing of it is taken until it is re-seeded",
+    ]);
+    expect(found.every(({ code }) => code === ErrorCode.ReseedNeeded)).toBe(true);
+  });
+
   it("is a process that is not active, before anything else is known of it", () => {
     expect(told(soundStatus({ state: "standby", caches: [], peers: [] }))).toEqual([
       "the process is standby",
