@@ -187,6 +187,16 @@ export class Load {
     return Number(answer.split(" ").at(-1));
   }
 
+  /** Nobody writes at this site, whose Infinispan is not there, until {@link Load.back}. */
+  away(at: string): void {
+    this.#tell(`away ${at}`);
+  }
+
+  /** See {@link Load.away}. */
+  back(at: string): void {
+    this.#tell(`back ${at}`);
+  }
+
   /** Stops, and resolves with the number of acknowledged writes. @throws IsthmusError DrillCheckerFailed */
   async stop(): Promise<number> {
     this.#tell("stop");

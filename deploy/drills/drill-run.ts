@@ -19,7 +19,7 @@ const MORE_LOAD_MS_MAX = 300_000;
 /** Writes of all sites come through by then after the load began, in ms. */
 const FIRST_PROBE_MS_MAX = 60_000;
 /** Writers write as fast as they can for so long around a kill, so that writes are in flight, in ms. */
-const BURST_MS = 400;
+const BURST_MS = 250;
 /** The kill comes so long after the burst began, in ms. */
 const INTO_BURST_MS = 150;
 /** Between two looks at something that is to come true, in ms. */
@@ -245,9 +245,11 @@ export class DrillRun {
       case "start":
         if (step.process === "infinispan") await load.shot(step.at);
         await lab.start(step);
+        if (step.process === "infinispan") load.back(step.at);
         return this.#over();
       case "stop":
         this.#begin(what);
+        if (step.process === "infinispan") load.away(step.at);
         return lab.stop(step);
       case "skew-clock":
         this.#begin(what);
@@ -278,6 +280,7 @@ export class DrillRun {
     this.#begin(what);
     const moment = await this.#lab?.kill(whose);
     if (moment === undefined) return;
+    if (whose.process === "infinispan") this.#load?.away(whose.at);
     this.#kills.push(`${moment.from}-${moment.to}`);
     // Operations that were answered while it died belong to it too.
     const { from } = moment;

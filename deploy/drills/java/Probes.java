@@ -23,8 +23,8 @@ final class Probes {
         RemoteCache<byte[], byte[]> target = cache(to, cacheName);
         String way = from.name() + " " + to.name();
         byte[] key = (PREFIX + from.name() + ":" + to.name()).getBytes(StandardCharsets.UTF_8);
-        threads.add(new Thread(() -> write(source, key, way)));
-        threads.add(new Thread(() -> read(target, key, way)));
+        threads.add(new Thread(() -> write(from, source, key, way)));
+        threads.add(new Thread(() -> read(to, target, key, way)));
       }
   }
 
@@ -46,8 +46,9 @@ final class Probes {
     isStopped = true;
   }
 
-  private void write(RemoteCache<byte[], byte[]> cache, byte[] key, String way) {
+  private void write(Site site, RemoteCache<byte[], byte[]> cache, byte[] key, String way) {
     for (long n = 1; !isStopped; n++) {
+      if (!isThere(site)) return;
       long at = System.currentTimeMillis();
       try {
         cache.put(key, Long.toString(n).getBytes(StandardCharsets.UTF_8));
@@ -60,9 +61,10 @@ final class Probes {
     }
   }
 
-  private void read(RemoteCache<byte[], byte[]> cache, byte[] key, String way) {
+  private void read(Site site, RemoteCache<byte[], byte[]> cache, byte[] key, String way) {
     long last = 0;
     while (!isStopped) {
+      if (!isThere(site)) return;
       try {
         byte[] value = cache.get(key);
         long n = value == null ? 0 : Long.parseLong(new String(value, StandardCharsets.UTF_8));
@@ -74,6 +76,12 @@ final class Probes {
       }
       sleep(READ_MS);
     }
+  }
+
+  /** Waits for the site's Infinispan; false: the probes were stopped first. */
+  private boolean isThere(Site site) {
+    while (Writers.isAway(site) && !isStopped) sleep(READ_MS);
+    return !isStopped;
   }
 
   private static void sleep(long ms) {

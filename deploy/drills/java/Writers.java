@@ -5,7 +5,9 @@ import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
 import java.util.List;
+import java.util.Set;
 import java.util.SplittableRandom;
+import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicLong;
 import org.infinispan.client.hotrod.RemoteCache;
 import org.infinispan.client.hotrod.RemoteCacheManager;
@@ -13,14 +15,18 @@ import org.infinispan.client.hotrod.RemoteCacheManager;
 /**
  * Writes at every site until told to stop. Each site has keys of its own, each key one thread, so the last acknowledged
  * operation on it is what must show; keys that all sites write are for comparing only. Commands come on stdin: {@code burst MS}
- * (as fast as it goes for so long), {@code pace WRITES_A_SECOND}, {@code shot SITE} (see {@link Shot}), {@code missing
- * SITE} (see {@link Refill}), {@code stop}. Answers go to stdout.
+ * (as fast as it goes for so long), {@code pace WRITES_A_SECOND}, {@code away SITE} and {@code back SITE} (nobody writes there
+ * meanwhile), {@code shot SITE} (see {@link Shot}), {@code missing SITE} (see {@link Refill}), {@code stop}. Answers go to stdout.
  */
 final class Writers {
   private static final int FORCE_MS = 20;
   private static final int TELL_MS = 500;
+  private static final int AWAY_MS = 50;
+  private static final int FAILED_MS = 1_000;
 
   private static final AtomicLong SEQUENCE = new AtomicLong();
+  /** Sites whose Infinispan is not there. */
+  private static final Set<String> AWAY = ConcurrentHashMap.newKeySet();
   private static volatile boolean isStopped;
   private static volatile long burstUntil;
   private static volatile double perThread;
@@ -60,6 +66,11 @@ final class Writers {
     tell("stopped " + journal.acknowledged() + " " + FAILED.get() + " " + fault);
   }
 
+  /** While a site's Infinispan is away: one that starts takes requests too early, logs each at length, and may never be ready. */
+  static boolean isAway(Site site) {
+    return AWAY.contains(site.name());
+  }
+
   static synchronized void tell(String line) {
     System.out.println(line);
     System.out.flush();
@@ -81,6 +92,8 @@ final class Writers {
           long missing = Refill.missing(words[1], options.sites(), options.text("cache"));
           tell("missing " + words[1] + " " + missing);
         }
+        case "away" -> AWAY.add(words[1]);
+        case "back" -> AWAY.remove(words[1]);
         case "stop" -> {
           isStopped = true;
           return;
@@ -120,6 +133,7 @@ final class Writers {
     double due = System.nanoTime();
     while (!isStopped) {
       due = pause(due, random);
+      while (isAway(site) && !isStopped) rest(AWAY_MS);
       String key =
           random.nextInt(100) < sharedPercent
               ? "shared:" + random.nextInt(shared)
@@ -159,13 +173,13 @@ final class Writers {
     }
     long to = System.currentTimeMillis();
     journal.add(new Journal.Line(isAcknowledged, seq, isPut, site.name(), key, from, to));
-    // A server that starts logs each request that it refuses at length, and has better things to do.
-    if (!isAcknowledged) rest();
+    // What fails once fails again at once.
+    if (!isAcknowledged) rest(FAILED_MS);
   }
 
-  private static void rest() {
+  private static void rest(int ms) {
     try {
-      Thread.sleep(1_000);
+      Thread.sleep(ms);
     } catch (InterruptedException e) {
       throw new IllegalStateException(e);
     }
