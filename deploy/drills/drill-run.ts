@@ -19,9 +19,9 @@ const MORE_LOAD_MS_MAX = 300_000;
 /** Writes of all sites come through by then after the load began, in ms. */
 const FIRST_PROBE_MS_MAX = 60_000;
 /** Writers write as fast as they can for so long around a kill, so that writes are in flight, in ms. */
-const BURST_MS = 250;
+const BURST_MS = 120;
 /** The kill comes so long after the burst began, in ms. */
-const INTO_BURST_MS = 150;
+const INTO_BURST_MS = 60;
 /** Between two looks at something that is to come true, in ms. */
 const POLL_MS = 100;
 /** Between two looks whether a site's process ended by itself, in ms; systemd waits as long before it starts it again. */

@@ -6,7 +6,7 @@ import java.util.Map;
 /** How much of what the other sites hold a site's cache, which came back empty, is still without, while all are written. */
 final class Refill {
   /** Longer than what is in flight takes: what did not change for so long is not in flight, in ms. */
-  private static final int STILL_MS = 2_000;
+  private static final int STILL_MS = 1_000;
 
   private Refill() {}
 
