@@ -83,12 +83,12 @@ export class ServerProcess implements AsyncDisposable {
     }
   }
 
-  /** Ends the process with SIGTERM, and with SIGKILL when it does not obey; resolves once it has ended. */
-  async stop(): Promise<void> {
+  /** Ends the process with SIGTERM, and with SIGKILL when it has not obeyed by then; resolves once it has ended. */
+  async stop(timeoutMs = STOP_MS_MAX): Promise<void> {
     if (!this.alive) return;
     this.signal("SIGCONT");
     this.signal("SIGTERM");
-    const timer = setTimeout(() => this.signal("SIGKILL"), STOP_MS_MAX);
+    const timer = setTimeout(() => this.signal("SIGKILL"), timeoutMs);
     await this.#ended;
     clearTimeout(timer);
   }
