@@ -22,6 +22,7 @@ import { Rebuilding } from "./apply/rebuilding.ts";
 import { UnknownWrites, wasJoined } from "./apply/unknown-writes.ts";
 import { knownHashes, rejoined, type Uncommitted } from "./apply/recovery.ts";
 import type { CacheAgentParts } from "./cache-agent-parts.ts";
+import { CacheFacts } from "./cache-facts.ts";
 import { CacheStats } from "./cache-stats.ts";
 import { IdleKeys } from "./idle-keys.ts";
 import { KeyLocks } from "./key-locks.ts";
@@ -34,6 +35,8 @@ import { CaptureOutage } from "./tail/capture-outage.ts";
 import { Capture } from "./tail/capture.ts";
 import { DirtyKeys } from "./tail/dirty-keys.ts";
 import { GapRepair } from "./tail/gap-repair.ts";
+import { GroupCommit } from "./tail/group-commit.ts";
+import { undatedAt } from "./tail/judge.ts";
 import { Publisher } from "./tail/publisher.ts";
 import { Refills } from "./refills.ts";
 import { Tombstones } from "./tombstones.ts";
@@ -72,6 +75,7 @@ export class CacheAgent implements CacheHands {
   readonly #review: PolicyReview;
   readonly #refills: Refills;
   readonly #repairs: GapRepair;
+  readonly #facts: CacheFacts;
   #info: CacheInfo | undefined;
   /** Rises with each registration, restarts included; -1 while no listener is registered. */
   #listener = -1;
@@ -79,13 +83,14 @@ export class CacheAgent implements CacheHands {
   #problem: unknown;
   #gap: Gap | undefined;
   #isReady = false;
+  /** No scan of this cache ever ended at this site: what it holds was there before anybody told of it. */
+  #isNew: boolean;
   /** A scan of this run has ended: what an earlier run left without a copy was looked for. */
   #isScanned = false;
   readonly #rebuilding: Rebuilding;
   /** Recovery found keys missing: the scan judges them before the logs are applied any further. */
   #leftToScan = false;
   readonly #rescan = new Wakeup();
-  #committing: "no" | "yes" | "again" = "no";
 
   constructor(parts: CacheAgentParts) {
     const connector = new OwnUses(parts.connector, parts.clock);
@@ -93,7 +98,10 @@ export class CacheAgent implements CacheHands {
     this.rows = parts.ledger.cache(parts.cache);
     assert(parts.policy.mode !== "off" && parts.policy.mode !== "never", "a cache is not handled");
     this.#invalidate = parts.policy.mode === "invalidate";
-    this.#gap = { reason: "not scanned since the start", since: this.#lastAlive() };
+    this.#facts = new CacheFacts(parts.ledger, parts.cache);
+    const { alive } = this.#facts;
+    this.#isNew = alive === undefined;
+    this.#gap = { reason: "not scanned since the start", since: alive ?? parts.clock.now() };
     this.#unknownWrites = new UnknownWrites(parts.clock);
     this.#past = new PastStates(parts.clock);
     this.#intents = new Intents(parts.ledger, parts.cache);
@@ -126,7 +134,8 @@ export class CacheAgent implements CacheHands {
       evicts: () => this.evicts,
     });
     const settle = (key: Key): Promise<ApplyOutcome> => this.#applier.settle(key);
-    this.#review = new PolicyReview({ ...parts, rows, settle });
+    const contest = (key: Key): Promise<ApplyOutcome> => this.#applier.contest(key);
+    this.#review = new PolicyReview({ ...parts, rows, settle, contest });
     this.#offers = new Offers(rows, connector, this.floor, {
       ledger,
       hash: (value) => this.#hash(value),
@@ -147,10 +156,9 @@ export class CacheAgent implements CacheHands {
     return this.#gap;
   }
 
-  /** The newest dot that this cache's changes here were given: a fact of the ledger, so that it survives a restart. */
+  /** The newest dot that this cache's changes here were given. */
   get lastDot(): Dot {
-    const dot = this.#parts.ledger.fact(`dot/${this.#parts.cache}`);
-    return typeof dot === "bigint" ? dot : 0n;
+    return this.#facts.lastDot;
   }
 
   /** Mutations that wait to be published. */
@@ -247,14 +255,14 @@ export class CacheAgent implements CacheHands {
   async recover(window: () => Promise<Uncommitted>): Promise<void> {
     const { published, arrivals } = await window();
     if (published.size + arrivals.size === 0) return;
-    const { policy, merges, logger, ledger, cache, site } = this.#parts;
+    const { policy, merges, logger, site } = this.#parts;
     this.#state = "recovering";
     for (const [key, versions] of published) {
       const entry = rejoined(this.rows.get(key), this.floor(), versions);
       if (entry === undefined) continue;
       this.rows.put(key, entry);
       const dot = entry.context.get(site) ?? 0n;
-      if (dot > this.lastDot) ledger.setFact(`dot/${cache}`, dot);
+      if (dot > this.lastDot) this.#facts.lastDot = dot;
     }
     this.#applier.recovering(
       knownHashes(arrivals, this.rows, policy.conflict, merges, (v) => this.#hash(v)),
@@ -283,8 +291,14 @@ export class CacheAgent implements CacheHands {
     this.#rebuilding.take(key, told);
   }
 
+  /** The ledger was lost: what the cache holds may be what this site published. */
+  rebuildLost(): void {
+    this.#isNew = false;
+  }
+
   /** The logs do not tell all of a ledger that was lost: what a scan finds may be a version that they told of no more. */
   rebuildBlind(): void {
+    this.#isNew = false;
     this.#rebuilding.isBlind = true;
   }
 
@@ -299,7 +313,7 @@ export class CacheAgent implements CacheHands {
         if (!isRecovered) await recovered();
         isRecovered = true;
         if (this.#rebuilding.isOn) this.#dateLostLedger();
-        this.#isReady ||= !this.#rebuilding.isOn && !this.#leftToScan;
+        this.#isReady ||= !this.#isNew && !this.#rebuilding.isOn && !this.#leftToScan;
         await this.#listenAndRepair(signal, () => {
           failures = 0;
         });
@@ -334,33 +348,18 @@ export class CacheAgent implements CacheHands {
 
   /** Remembers that this process was alive now: a later scan dates what it finds by it. */
   stageAlive(): void {
-    if (this.#gap === undefined) {
-      this.#parts.ledger.setFact(`alive/${this.#parts.cache}`, this.#parts.clock.now());
-    }
-  }
-
-  #lastAlive(): number {
-    const { ledger, cache, clock } = this.#parts;
-    const alive = ledger.fact(`alive/${cache}`);
-    return typeof alive === "number" ? alive : clock.now();
-  }
-
-  /** As the cache was opened last, in an earlier run too: what waits in the outbox is sent before the cache is open again. */
-  get #storedMediaType(): string {
-    return (this.#parts.ledger.fact(`mediaType/${this.#parts.cache}`) as string | undefined) ?? "";
+    if (this.#gap === undefined) this.#facts.alive = this.#parts.clock.now();
   }
 
   async #open(): Promise<void> {
-    const { connector, ledger, cache } = this.#parts;
-    this.#info = await connector.open();
-    const { mediaType } = this.#info;
-    if (mediaType !== this.#storedMediaType) ledger.setFact(`mediaType/${cache}`, mediaType);
+    this.#info = await this.#parts.connector.open();
+    this.#facts.mediaType = this.#info.mediaType;
   }
 
   async #listenAndRepair(signal: AbortSignal, onListening: () => void): Promise<void> {
     const { connector, logger, clock } = this.#parts;
     const listener = await connector.listen((event) => this.#capture.onEvent(event));
-    this.#listener = this.#nextListener();
+    this.#listener = this.#facts.nextListener();
     let lost: string | undefined;
     const ended = new AbortController();
     const stop = () => ended.abort();
@@ -393,27 +392,20 @@ export class CacheAgent implements CacheHands {
     }
   }
 
-  /** Rows remember which listener saw them, so no number may come twice in the life of the ledger. */
-  #nextListener(): number {
-    const { ledger, cache } = this.#parts;
-    const fact = `listeners/${cache}`;
-    const number = ((ledger.fact(fact) as number | undefined) ?? 0) + 1;
-    ledger.setFact(fact, number);
-    return number;
-  }
-
   async #repair(signal: AbortSignal): Promise<void> {
     const gap = this.#gap;
     assert(gap, "a repair without a gap");
     const { ledger, logger } = this.#parts;
     this.#state = "scanning";
-    const repaired = await this.#repairs.run(gap.since, this.#info?.runs ?? new Map(), signal);
+    const opened = this.#info?.runs ?? new Map<string, string>();
+    const repaired = await this.#repairs.run(this.#unseenSince ?? gap.since, opened, signal);
     if (repaired === undefined) return;
-    await this.#review.run(signal);
+    await this.#review.run(signal, this.#isNew);
     if (signal.aborted || this.#gap !== gap) return;
     this.#gap = undefined;
     this.#state = "live";
     this.#problem = undefined;
+    this.#isNew = false;
     this.#repairs.note(repaired.runs);
     this.stageAlive();
     await ledger.commit();
@@ -423,6 +415,12 @@ export class CacheAgent implements CacheHands {
     this.#rebuilding.over();
     [this.#isScanned, this.#isReady] = [true, true];
     if (mayLackCopies) this.#parts.onAbsentKeys();
+  }
+
+  /** The date of what is found now and has none of its own, ms since the epoch; undefined: it was seen as it was written. */
+  get #unseenSince(): number | undefined {
+    const since = this.#gap?.since;
+    return since !== undefined && this.#isNew ? undatedAt(since) : since;
   }
 
   #block(error: unknown): void {
@@ -448,20 +446,6 @@ export class CacheAgent implements CacheHands {
     return valueHash(this.#info?.mediaType ?? "", value);
   }
 
-  /** Kicks the publisher once what was queued is committed, one commit at a time. */
-  async #publishCommitted(): Promise<void> {
-    if (this.#committing !== "no") {
-      this.#committing = "again";
-      return;
-    }
-    do {
-      this.#committing = "yes";
-      await this.#parts.ledger.commit();
-      this.publisher.kick();
-    } while ((this.#committing as string) === "again");
-    this.#committing = "no";
-  }
-
   /** What becomes of keys that go idle. */
   get #idling(): { asksPeers: boolean; onIdle: (key: Key) => void } {
     const { onIdleKey } = this.#parts;
@@ -485,7 +469,7 @@ export class CacheAgent implements CacheHands {
         ...header(),
         policyHash: this.policyHash,
         mode: policy.mode as BatchHeader["mode"],
-        mediaType: this.#storedMediaType,
+        mediaType: this.#facts.mediaType,
         held: false,
       }),
       onFailure: (error) => {
@@ -504,6 +488,10 @@ export class CacheAgent implements CacheHands {
 
   #makeChanges(): LocalChanges {
     const { site, cache, dots, ledger, valueBytesMax, onUnsendable } = this.#parts;
+    const queued = new GroupCommit(
+      () => ledger.commit(),
+      () => this.publisher.kick(),
+    );
     return new LocalChanges({
       site,
       cache,
@@ -514,11 +502,14 @@ export class CacheAgent implements CacheHands {
       valueBytesMax,
       withoutValues: this.#invalidate,
       frozenSeq: () => this.publisher.frozenSeq,
-      onVersion: (dot) => ledger.setFact(`dot/${cache}`, dot),
+      onVersion: (dot) => {
+        this.#facts.lastDot = dot;
+      },
       onQueued: () => {
-        void this.#publishCommitted().catch((error: unknown) => this.#block(error));
+        void queued.run().catch((error: unknown) => this.#block(error));
       },
       onOversized: onUnsendable,
+      isNew: () => this.#isNew,
       givesWay: (key, entry, state, hash) => {
         if (entry === undefined) return undefined;
         const isTold = this.#rebuilding.hasTold(key, hash);
@@ -593,6 +584,7 @@ export class CacheAgent implements CacheHands {
       listener: () => this.#listener,
       hasGap: () => this.#gap !== undefined,
       onConflict: this.#parts.onConflict,
+      unseenSince: () => this.#unseenSince,
       onMissingValue: () => this.#parts.onAbsentKeys(),
     });
   }

@@ -3,7 +3,8 @@ import type { CacheName, SiteName } from "../topology/names.ts";
 import type { CacheLedger, CacheState } from "../topology/ports.ts";
 import type { Context, Dot, Entry, Key, ValueHash } from "../topology/version/entry.ts";
 import { dotMs, type SiteClock } from "../topology/version/dot.ts";
-import { localWrite } from "../topology/version/join.ts";
+import { EMPTY_CONTEXT } from "../topology/version/context.ts";
+import { besideOthers, localWrite } from "../topology/version/join.ts";
 import type { CacheStats } from "./cache-stats.ts";
 
 /** What {@link LocalChanges} needs of its site. */
@@ -26,6 +27,8 @@ export interface LocalChangesParts {
   readonly onQueued: () => void;
   /** Called for a value above the limit: the change is versioned here, but cannot be sent. */
   readonly onOversized: (key: Key, bytes: number) => void;
+  /** No scan of the cache ever ended here: what it holds was written by somebody who had seen no peer's version. */
+  readonly isNew?: () => boolean;
   /**
    * The row of what a scan found where that is no change: the ledger was lost, and a version of the key is known that it is
    * not. undefined: it is a change.
@@ -120,19 +123,20 @@ export class LocalChanges {
       held: Entry["held"];
     },
   ): Entry {
-    const { site, ledger, dots, stats, frozenSeq, onQueued } = this.#parts;
+    const { site, ledger, dots, stats, frozenSeq, onQueued, isNew } = this.#parts;
     const { kind, hash, expiresAt, maxIdleMs } = change;
     const floor = this.#parts.floor();
     const dot = dots.next();
     this.#parts.onVersion(dot);
     const at = change.at ?? dotMs(dot);
     const write = { site, dot, at, kind, hash, expiresAt, maxIdleMs };
-    const versions = localWrite(before, floor, write);
+    const isBeside = before !== undefined && isNew?.() === true;
+    const context = isBeside ? EMPTY_CONTEXT : (before?.context ?? floor);
+    const versions = isBeside ? besideOthers(before, write) : localWrite(before, floor, write);
     let outboxSeq = before?.outboxSeq ?? 0;
     if (!unsent) {
       const replaces = outboxSeq > frozenSeq() ? outboxSeq : undefined;
       if (replaces !== undefined) stats.conflated += 1;
-      const context = before?.context ?? floor;
       const bare: Mutation = { key, kind, dot, context, at, hash, expiresAt, maxIdleMs };
       const record = change.value === undefined ? bare : { ...bare, value: change.value };
       outboxSeq = ledger.enqueue(record, replaces);

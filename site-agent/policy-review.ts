@@ -16,6 +16,8 @@ export interface PolicyReviewParts {
   readonly rows: CacheLedger;
   /** Brings one key to what shows of its versions, with an intent on disk. */
   readonly settle: (key: Key) => Promise<ApplyOutcome>;
+  /** The same for a key whose versions are a conflict that nobody told of yet. */
+  readonly contest: (key: Key) => Promise<ApplyOutcome>;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -36,33 +38,41 @@ export class PolicyReview {
     return `policy/${this.#parts.cache}`;
   }
 
-  /** Evaluates the keys anew if the policy is another one than it was; rejects with what the cache or the ledger threw. */
-  async run(signal: AbortSignal): Promise<void> {
-    const { ledger, policy, policyHash, cache, logger } = this.#parts;
+  /**
+   * Evaluates the keys anew if the policy is another one than it was, or none was looked at yet; rejects with what the cache or
+   * the ledger threw.
+   *
+   * @param isNew the cache is looked at for the first time, and may hold what loses to a peer's version
+   */
+  async run(signal: AbortSignal, isNew: boolean): Promise<void> {
+    const { ledger, policy, policyHash, cache, logger, settle, contest } = this.#parts;
     const before = ledger.fact(this.#fact);
-    if (before === policyHash) return;
+    if (before === policyHash && !isNew) return;
     // Under `invalidate` nothing shows that another site wrote.
-    if (before !== undefined && policy.mode !== "invalidate") {
-      const counts = await this.#review(signal);
+    if ((before !== undefined || isNew) && policy.mode !== "invalidate") {
+      const counts = await this.#review(signal, isNew ? contest : settle);
       if (signal.aborted) return;
-      logger.info(
-        { cache, ...counts },
-        "the conflict policy is another one: keys with several versions were evaluated again",
-      );
+      const why = isNew
+        ? "the cache is handled for the first time"
+        : "the conflict policy is another one";
+      logger.info({ cache, ...counts }, `${why}: keys with several versions were evaluated`);
     }
     ledger.setFact(this.#fact, policyHash);
     await ledger.commit();
   }
 
   /** A page of the ledger after the other: the keys of one share a sync of their intents. */
-  async #review(signal: AbortSignal): Promise<{ reviewed: number; written: number }> {
-    const { rows, settle, clock } = this.#parts;
+  async #review(
+    signal: AbortSignal,
+    evaluate: (key: Key) => Promise<ApplyOutcome>,
+  ): Promise<{ reviewed: number; written: number }> {
+    const { rows, clock } = this.#parts;
     let [reviewed, written] = [0, 0];
     let after: Key | undefined;
     while (!signal.aborted) {
       const page = rows.page(after, LEDGER_PAGE_ROWS);
       const due = page.filter(([, entry]) => this.#mayShowAnother(entry));
-      const outcomes = await Promise.all(due.map(([key]) => settle(key)));
+      const outcomes = await Promise.all(due.map(([key]) => evaluate(key)));
       reviewed += due.length;
       written += outcomes.filter((outcome) => outcome === "written").length;
       const last = page.at(-1);

@@ -45,6 +45,7 @@ export async function recoverOrRebuild(
     targetsOf(site.config, cache.policy, peer).includes(site.name),
   );
   if (site.ports.ledger.fact(rebuildFact(cache.name)) === true) {
+    agent.rebuildLost();
     await rebuildFromLogs(site, cache, agent);
     for (const peer of site.peers) cache.peerGaps.open(peer, "the ledger was lost");
     for (const peer of sources) {

@@ -31,7 +31,7 @@ import type { KeyLocks } from "../key-locks.ts";
 import type { PastStates } from "../past-states.ts";
 import type { LocalChanges } from "../local-changes.ts";
 import { type DirtyKeys, expiredHash, type Mark } from "../tail/dirty-keys.ts";
-import { endOf, isKnownCopy, sameExpiry } from "../tail/judge.ts";
+import { dateOf, endOf, isKnownCopy, sameExpiry } from "../tail/judge.ts";
 import type { Intents } from "./intents.ts";
 import type { UnknownWrites } from "./unknown-writes.ts";
 import {
@@ -72,6 +72,8 @@ export interface ApplierParts {
   readonly hasGap: () => boolean;
   /** A key got concurrent versions: once per set of siblings. */
   readonly onConflict: (key: Key, versions: Versions, shows: Shown) => void;
+  /** The date of what is found and has none of its own, ms since the epoch; undefined: it was seen as it was written. */
+  readonly unseenSince: () => number | undefined;
   /** A key's bytes are at no hand here: fetch them from a peer. */
   readonly onMissingValue: (key: Key) => void;
 }
@@ -176,6 +178,11 @@ export class Applier {
     return this.#bring(key, stay, "no log");
   }
 
+  /** The same, of versions that the ledger got beside each other: a conflict that is told now. */
+  contest(key: Key): Promise<ApplyOutcome> {
+    return this.#bring(key, (entry) => ({ versions: entry, changed: true }), "no log");
+  }
+
   async #bring(key: Key, join: Join, toldBy: "a log" | "no log" = "a log"): Promise<ApplyOutcome> {
     const { locks, rows, stats } = this.#parts;
     if (!locks.tryHold(key)) await locks.turn(key);
@@ -250,7 +257,7 @@ export class Applier {
       const siblings = [...told.siblings, ...others];
       this.#parts.onConflict(key, { context: versions.context, siblings }, shows);
     }
-    if (changed && versions.siblings.length > 1) {
+    if (changed && isConflict(versions.siblings)) {
       stats.conflicts += 1;
       this.#parts.onConflict(key, versions, shows);
     }
@@ -479,7 +486,8 @@ export class Applier {
     const mark = dirty.newest(key);
     const seenBy = mark?.token === state.token ? Math.max(0, listener()) : 0;
     const isUnheard = mark === undefined || mark.cause === "scan";
-    changes.put(key, entry, state, found, { at: undefined, seenBy, isUnheard });
+    const at = isUnheard ? dateOf(state, this.#parts.unseenSince()) : undefined;
+    changes.put(key, entry, state, found, { at, seenBy, isUnheard });
     await ledger.commit();
     return AGAIN;
   }
@@ -551,6 +559,11 @@ export class Applier {
     });
     return dirty.newest(key);
   }
+}
+
+/** Whether something is lost by showing one of several versions: of equal ones nothing is. */
+function isConflict([first, ...others]: readonly Sibling[]): boolean {
+  return others.some((s) => s.hash !== first?.hash || !sameExpiry(s, first));
 }
 
 function isOutcomeUnknown(error: unknown): boolean {

@@ -15,7 +15,7 @@ import type { UnknownWrite, UnknownWrites } from "../apply/unknown-writes.ts";
 import type { PastStates } from "../past-states.ts";
 import type { LocalChanges } from "../local-changes.ts";
 import { type DirtyKeys, expiredHash, type Mark } from "./dirty-keys.ts";
-import { isEchoEvent, judge, type Verdict } from "./judge.ts";
+import { dateOf, isEchoEvent, judge, type Verdict } from "./judge.ts";
 
 /** What {@link Capture} needs of its site. */
 export interface CaptureParts {
@@ -328,7 +328,7 @@ export class Capture {
       case "put":
         if (state === undefined) return false;
         changes.put(key, entry, state, hash, {
-          at: dateOf(mark, state),
+          at: dateOf(state, mark.gapStart),
           seenBy: verdict.seenBy,
         });
         if (!verdict.settled) this.#readAgain(key, mark);
@@ -417,13 +417,4 @@ export interface Read {
 function heldOf(state: CacheState, hash: ValueHash, seenBy: number): Held {
   const { token, expiresAt, maxIdleMs } = state;
   return { hash, token, seenBy, expiresAt, maxIdleMs };
-}
-
-/**
- * The time that conflict policies compare: for a change that a live listener reported undefined (its dot's own), for one
- * that a scan found the entry's own time where the metadata has it, else the start of the gap.
- */
-function dateOf(mark: Mark, state: CacheState): number | undefined {
-  if (mark.gapStart === undefined) return undefined;
-  return state.createdAt > 0 ? state.createdAt : mark.gapStart;
 }

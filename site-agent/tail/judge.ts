@@ -191,3 +191,23 @@ export function isKnownCopy(
 function isPutAnew(entry: Entry, cause: Mark["cause"] | undefined): boolean {
   return cause === "created" && maxIdleOf(entry) !== undefined;
 }
+
+/**
+ * The time that conflict policies compare: for a change that a live listener reported undefined (its dot's own), for one
+ * that was found while changes may have been missed the entry's own time where the metadata has it, else the start of that.
+ */
+export function dateOf(state: CacheState, unseenSince: number | undefined): number | undefined {
+  if (unseenSince === undefined) return undefined;
+  return state.createdAt > 0 ? state.createdAt : unseenSince;
+}
+
+/** Beyond any clock: 2100-01-01, ms since the epoch. */
+const FAR_MS = 4_102_444_800_000;
+
+/**
+ * The time of what a cache holds without a date when its site looks at it for the first time, in January 1970: older than all
+ * that anybody dated, and the older the later the site came. Who joins the others last gives way.
+ */
+export function undatedAt(firstLookMs: number): number {
+  return Math.max(0, Math.floor((FAR_MS - firstLookMs) / 1_000));
+}

@@ -1,6 +1,6 @@
 import { assert } from "../errors.ts";
 import type { SiteName } from "../names.ts";
-import { covers, joinContexts, withDot } from "./context.ts";
+import { covers, EMPTY_CONTEXT, joinContexts, withDot } from "./context.ts";
 import type { Context, Dot, Expiry, Sibling, ValueHash, Versions } from "./entry.ts";
 
 /** A change made at this site, with the dot that it was given. */
@@ -36,6 +36,17 @@ export function localWrite(
     context: withDot(context, author, write.dot),
     siblings: [{ author, dot, at, kind, hash, expiresAt, maxIdleMs, offsetMs: 0 }],
   };
+}
+
+/**
+ * A local mutation whose writer had seen no other site's version, though the entry holds some: the site has just begun to
+ * look at a cache that was filled before. The mutation to publish carries an empty context.
+ */
+export function besideOthers(entry: Versions, { site: author, ...write }: LocalWrite): Versions {
+  const arrival = { ...write, author, offsetMs: 0, context: EMPTY_CONTEXT };
+  const { versions } = joinVersion(entry, EMPTY_CONTEXT, arrival);
+  assert(versions !== undefined, "a version was joined");
+  return versions;
 }
 
 /**

@@ -107,6 +107,7 @@ export class ApplierBench {
       listener: () => 1,
       hasGap: () => this.hasGap,
       onConflict: (_key, versions) => this.conflicts.push(versions),
+      unseenSince: () => undefined,
       onMissingValue: (key) => this.missing.push(key),
     });
   }

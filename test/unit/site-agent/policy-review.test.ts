@@ -45,13 +45,14 @@ class Started {
         this.settled.push(key);
         return lon.applier.settle(key);
       },
+      contest: () => Promise.reject(new Error("nothing here is new")),
       clock: lon.machine.clock,
       logger: this.logger,
     });
   }
 
   async run(signal = new AbortController().signal): Promise<void> {
-    await this.lon.machine.settle(this.#review.run(signal));
+    await this.lon.machine.settle(this.#review.run(signal, false));
   }
 }
 
