@@ -63,7 +63,11 @@ async function bench() {
       if (dot !== undefined) above.push(dot);
     },
   } as unknown as Site;
-  const cache = { name: "sessions", receivers: [{ origin: "nyc" }] } as unknown as HandledCache;
+  const cache = {
+    name: "sessions",
+    receivers: [{ origin: "nyc" }],
+    refusals: { voidUpTo: () => 0n },
+  } as unknown as HandledCache;
   const found: Uncommitted[] = [];
   const rebuilt: Array<[string, readonly Arrival[]]> = [];
   let failure: Error | undefined;
