@@ -1,6 +1,7 @@
 import { decodeRecord } from "../../topology/mutation/batch.ts";
 import { parseConfig } from "../../topology/config/parse-config.ts";
 import type { Config } from "../../topology/config/config.ts";
+import { localName, policyOf } from "../../topology/policy/cache-policy.ts";
 import type { CacheConnector, CacheSite, CacheState } from "../../topology/ports.ts";
 import type { Asker } from "../../deploy/operator/follow-job.ts";
 import { SyncVerbs } from "../../deploy/operator/sync-verbs.ts";
@@ -56,7 +57,9 @@ export class CalmSites {
       const wall = new WallClock(this.#time, 0);
       const nothing = (): void => undefined;
       const options = { faults: CALM_CACHE, wall, onChange: nothing, onDeaf: nothing };
-      const caches = new Map([["sessions", new SimCache("sessions", parts, options)]]);
+      const config = configOf(names, rule, limits);
+      const local = localName(policyOf(config, "sessions"), name);
+      const caches = new Map([[local, new SimCache(local, parts, options)]]);
       const mirrors = new Map(
         [...logs].flatMap(([origin, log]) =>
           origin === name
@@ -88,7 +91,7 @@ export class CalmSites {
         onCommit: nothing,
         onDeath: nothing,
       };
-      return new SimSite(ground, configOf(names, rule, limits));
+      return new SimSite(ground, config);
     });
   }
 
@@ -217,7 +220,7 @@ export class CalmSites {
   }
 
   #cache(name: string): SimCache {
-    const cache = this.site(name).ground.caches.caches.get("sessions");
+    const [cache] = this.site(name).ground.caches.caches.values();
     if (cache === undefined) throw new Error(`${name} has no cache`);
     return cache;
   }

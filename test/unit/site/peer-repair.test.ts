@@ -151,6 +151,21 @@ describe("a gap between two sites is closed by a resync, without a person", () =
   });
 });
 
+describe("a cache of another name at one site", () => {
+  it("is repaired and re-sent by its name in the file", async () => {
+    const world = new CalmSites(["nyc", "lon"], "mode: async\n    rename: { lon: other }");
+    for (const site of world.sites) site.start();
+    world.put("nyc", "k0", "v0");
+    world.put("lon", "k1", "v1");
+    await world.rest();
+    await missed(world);
+    world.site("nyc").ground.log.delete();
+    await repaired(world);
+    expect(world.contents("lon")).toEqual({ k0: "changed", new: "n" });
+    expect(world.site("lon").ground.caches.caches.has("other")).toBe(true);
+  });
+});
+
 describe("a new site", () => {
   it("is seeded by a resync while traffic runs, when the logs do not reach back to their beginning", async () => {
     const world = new CalmSites(["nyc", "lon"]);

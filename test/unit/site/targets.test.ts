@@ -207,6 +207,19 @@ describe("a target that an operator takes offline", () => {
   });
 });
 
+describe("a site that takes a target offline for all its caches", () => {
+  it("touches only those whose changes go there", async () => {
+    const names = ["nyc", "lon", "par"];
+    const world = await running(names, undefined, "mode: async\n    to: [lon]");
+    expect(targetText("par", [await take(world, "nyc", "par")])).toBe(
+      "no site sends par anything\n",
+    );
+    expect(targetAt(world, "nyc", "par")).toBeUndefined();
+    expect(await take(world, "par", "lon")).toMatchObject({ caches: [{ state: "offline" }] });
+    expect(targetAt(world, "nyc", "lon")?.offline).toBeNull();
+  });
+});
+
 describe("a target that the rule takes offline", () => {
   it("was silent for afterSilence though nobody wrote anything, and is back when it was level for a while", async () => {
     const world = await running();
@@ -259,11 +272,25 @@ describe("a target that the rule takes offline", () => {
     world.put("nyc", "k", "v");
     await world.pass(40_000);
     expect(world.contents("lon")).toEqual({ k: "v" });
+    // Once, however often par was tried.
+    expect(statusAt(world, "lon").origins[0]).toMatchObject({ mutations: 1, retries: 0 });
     for (const name of ["nyc", "lon"]) {
       expect(targetAt(world, name, "par")?.offline).toMatchObject({ by: "rule" });
       const other = name === "nyc" ? "lon" : "nyc";
       expect(targetAt(world, name, other)?.offline).toBeNull();
     }
+  });
+
+  it("is not one that said in between that its cache works: failures count in a row", async () => {
+    const world = await running(["nyc", "lon"], "{ takeOffline: { afterFailures: 8 } }");
+    const seen = world.handled("nyc").targets;
+    let trouble: "blocked" | undefined;
+    Object.defineProperty(world.handled("lon"), "trouble", { get: () => trouble });
+    for (let i = 0; i < 20; i++) {
+      trouble = i % 4 === 3 ? undefined : "blocked";
+      await world.pass(500);
+    }
+    expect(seen.mark("lon")).toBeUndefined();
   });
 
   it("said afterFailures times in a row that its cache cannot be used, for that cache alone", async () => {
