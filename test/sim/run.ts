@@ -66,7 +66,7 @@ const started = process.cpuUsage();
 for (let seed = first; seed < first + seeds; seed++) {
   const drawn = drawProfile(seed, kinds);
   const profile = { ...drawn, faults: new Set([...drawn.faults].filter((f) => !without.has(f))) };
-  const plan = chosen(drawPlan(drawn));
+  const plan = chosen(drawPlan(drawn)).filter(({ act }) => act === "write" || !without.has(act));
   const outcome = await new World(profile, plan, { isTraced: traced !== undefined }).run();
   counts.addAll(outcome.counts);
   steps += outcome.steps;

@@ -8,7 +8,7 @@ import { World } from "./world/sim-world.ts";
 // Method: the real code of each site on simulated time, caches, logs and links; the seed decides everything. A failing seed is
 // replayed by `npm run sim -- --seed N --trace ""`, and made small by `--shrink`.
 
-const SEEDS = 300;
+const SEEDS = 1_000;
 const BLOCK = 50;
 const counts = new Counts();
 

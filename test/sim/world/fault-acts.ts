@@ -168,6 +168,25 @@ export class FaultActs {
       this.#say(`${site.name}: somebody else writes into the log`, "forged record");
       forge(site.ground.log, cache, x);
     },
+    logTrimmed: ({ name, ground }, x) => {
+      const { stream } = ground.log;
+      if (stream === undefined) return;
+      const seq = Math.round(stream.firstSeq + x * (stream.lastSeq - stream.firstSeq));
+      this.#say(`${name}: the log is trimmed up to ${seq}`, "log trimmed");
+      stream.trim(seq);
+    },
+    logTruncated: ({ name, ground }, x) => {
+      const { stream } = ground.log;
+      if (stream === undefined) return;
+      const seq = Math.round(x * stream.lastSeq);
+      this.#say(`${name}: the log loses what is behind ${seq}`, "log truncated");
+      ground.log.truncate(seq);
+    },
+    logDeleted: ({ name, ground }) => {
+      if (ground.log.stream === undefined) return;
+      this.#say(`${name}: the log is deleted`, "log deleted");
+      ground.log.delete();
+    },
   };
 
   #restart(site: SimSite, draw: number): void {

@@ -30,16 +30,21 @@ export const ACTS = [
   "pause",
   "clockJump",
   "forgedRecord",
+  "logTrimmed",
+  "logTruncated",
+  "logDeleted",
 ] as const;
 
 /** Faults that no seed draws, each with the reason; those of {@link ACTS} among them can be asked for by name. */
 export const SWITCHED_OFF: Readonly<Record<string, string>> = {
+  siteAddedToLostLog:
+    "a new site that could not ask a peer at its start takes that one's log for whole, though it was made anew",
   lateWriteOfTheDead: "what a server does seconds after its sender died counts as a change",
-  ledgerLost: "a superseded value that the cache still holds is taken for a change; no resync yet",
+  ledgerTailAndLogEndLost:
+    "a ledger that lost its tail does not know that its log lost its end as well, and draws sequences that a mirror has already",
+  ledgerLost:
+    "what a client wrote while the ledger was away is versioned as if it had seen what the peers wrote until the rebuild, and so replaces it",
   takeover: "the process that takes over has a ledger of its own, which counts as lost: see there",
-  logTrimmed: "what was trimmed comes back only by a resync between the sites",
-  logTruncated: "what was cut off comes back only by a resync between the sites",
-  logDeleted: "what only the log had comes back only by a resync between the sites",
   policySwitch:
     "what one site dropped as a tombstone, another still has, and may show by the new policy",
   modeSwitch: "what was passed over while a cache was off comes back only by a resync",
@@ -96,6 +101,13 @@ const CONFLICTS = [
   "{ merge: ./union.mjs }",
 ];
 
+/** A change that {@link SWITCHED_OFF} names, alone or with these faults. */
+function isOff(change: Profile["change"], faults: ReadonlySet<Fault>): boolean {
+  if (change === "policy") return "policySwitch" in SWITCHED_OFF;
+  const losesLog = faults.has("logTruncated") || faults.has("logDeleted");
+  return change === "site added" && losesLog && "siteAddedToLostLog" in SWITCHED_OFF;
+}
+
 /** `only`: exactly these faults, whatever the seed draws. */
 export function drawProfile(seed: number, only?: ReadonlySet<Fault>): Profile {
   const random = new SimRandom(seed);
@@ -118,7 +130,9 @@ export function drawProfile(seed: number, only?: ReadonlySet<Fault>): Profile {
   }
   const likely = random.pick([0.1, 0.25, 0.4]);
   const drawn = FAULTS.filter(() => random.chance(likely));
-  const faults = new Set(drawn.filter((fault) => !(fault in SWITCHED_OFF)));
+  const faults = new Set<Fault>(drawn.filter((fault) => !(fault in SWITCHED_OFF)));
+  const losesBoth = faults.has("powerCut") && faults.has("logTruncated");
+  if (losesBoth && "ledgerTailAndLogEndLost" in SWITCHED_OFF) faults.delete("logTruncated");
   const paceMs = random.pick([4, 20, 80, 250]);
   const changes = ["none", "none", "none", "none", "policy", "site added", "site removed"] as const;
   const change = random.pick(changes);
@@ -134,7 +148,7 @@ export function drawProfile(seed: number, only?: ReadonlySet<Fault>): Profile {
     expiry: random.chance(0.3),
     sameBytes: random.chance(0.3),
     nodes: random.pick([1, 1, 2, 3]),
-    change: change === "policy" && "policySwitch" in SWITCHED_OFF ? "none" : change,
+    change: isOff(change, only ?? faults) ? "none" : change,
     hasLease: random.chance(0.15),
   };
 }

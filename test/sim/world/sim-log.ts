@@ -150,6 +150,12 @@ export class SimLog {
     this.#ids.clear();
   }
 
+  /** Loses the records above `seq`, and with them the ids by which they would be known again. */
+  truncate(seq: number): void {
+    this.stream?.truncate(seq);
+    for (const [id, known] of this.#ids) if (known.seq > seq) this.#ids.delete(id);
+  }
+
   /** `term`: the record that must be the newest of its subject. */
   store(subject: string, payload: Buffer, msgId: string, term?: TermRecord): PublishAck {
     const { stream } = this;

@@ -1,6 +1,7 @@
 import { logSubject } from "../../../topology/names.ts";
 import { cacheOf, rowOf } from "./checkers.ts";
 import type { SimCacheProfile } from "./profile.ts";
+import { FACT_PREFIX } from "./sim-ledger.ts";
 import type { SimSite } from "./sim-site.ts";
 
 /** What is still to be done somewhere; undefined: nothing. */
@@ -11,6 +12,8 @@ export function unrestOf(
 ): string | undefined {
   for (const at of sites) {
     if (at.site === undefined || at.isStopping) return `${at.name} does not run`;
+    const ofLogs = unrestOfLog(at) ?? unrestOfMirrors(at, sites);
+    if (ofLogs !== undefined) return `${at.name}: ${ofLogs}`;
     for (const cache of caches) {
       const why =
         unrestOfAgent(at, cache.name) ??
@@ -18,6 +21,24 @@ export function unrestOf(
         (cache.kind === "invalidate" ? undefined : absentKey(at, sites, cache, keysOf(cache.name)));
       if (why !== undefined) return `${at.name}: ${cache.name} ${why}`;
     }
+  }
+  return undefined;
+}
+
+/** A log that is not as its site left it, which the site is to find. */
+function unrestOfLog({ site, ground }: SimSite): string | undefined {
+  const end = ground.log.stream?.lastSeq;
+  if (end === undefined) return "has no log";
+  return end < (site?.head.lastSeq ?? 0) ? "has a log that lost its end" : undefined;
+}
+
+/** A mirror of a log that is gone, which its site is to find, and to know of. */
+function unrestOfMirrors({ ground, disk }: SimSite, sites: readonly SimSite[]): string | undefined {
+  for (const [origin, mirror] of ground.mirrors) {
+    const of = sites.find(({ name }) => name === origin)?.ground.log.stream?.created;
+    if (of === undefined) continue;
+    if (mirror.state()?.originCreated !== of) return `has no mirror of ${of}`;
+    if (disk.get(`${FACT_PREFIX}log/of/${origin}`) !== of) return `does not know ${of} yet`;
   }
   return undefined;
 }
