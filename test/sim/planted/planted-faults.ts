@@ -98,8 +98,8 @@ export const PLANTED: readonly PlantedFault[] = [
   {
     what: "what is captured says that its writer had seen nothing",
     file: "site-agent/local-changes.ts",
-    text: "const context = before?.context ?? floor;",
-    instead: "const context = floor;",
+    text: "isBeside ? EMPTY_CONTEXT : (before?.context ?? floor);",
+    instead: "isBeside ? EMPTY_CONTEXT : floor;",
     faults: [],
   },
   {
