@@ -192,9 +192,14 @@ export class Load {
     this.#tell(`away ${at}`);
   }
 
-  /** See {@link Load.away}. */
+  /** See {@link Load.away}; nobody removes there until {@link Load.heard}. */
   back(at: string): void {
     this.#tell(`back ${at}`);
+  }
+
+  /** The site's Isthmus listens again. */
+  heard(at: string): void {
+    this.#tell(`heard ${at}`);
   }
 
   /** Stops, and resolves with the number of acknowledged writes. @throws IsthmusError DrillCheckerFailed */

@@ -1,6 +1,7 @@
 import { join } from "node:path";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
+import type { LabSiteName } from "../lab/lab-file.ts";
 import type { Say } from "../lab/lab.ts";
 import { Checker } from "./checker.ts";
 import type { Load, Verdict } from "./checker.ts";
@@ -19,9 +20,11 @@ const MORE_LOAD_MS_MAX = 300_000;
 /** Writes of all sites come through by then after the load began, in ms. */
 const FIRST_PROBE_MS_MAX = 60_000;
 /** Writers write as fast as they can for so long around a kill, so that writes are in flight, in ms. */
-const BURST_MS = 120;
+const BURST_MS = 180;
 /** The kill comes so long after the burst began, in ms. */
-const INTO_BURST_MS = 60;
+const INTO_BURST_MS = 120;
+/** A site listens to an Infinispan that is ready by then, in ms. */
+const LISTENS_MS_MAX = 60_000;
 /** Between two looks at something that is to come true, in ms. */
 const POLL_MS = 100;
 /** Between two looks whether a site's process ended by itself, in ms; systemd waits as long before it starts it again. */
@@ -245,8 +248,9 @@ export class DrillRun {
       case "start":
         if (step.process === "infinispan") await load.shot(step.at);
         await lab.start(step);
-        if (step.process === "infinispan") load.back(step.at);
-        return this.#over();
+        this.#over();
+        if (step.process === "infinispan") await this.#backAt(step.at, load);
+        return;
       case "stop":
         this.#begin(what);
         if (step.process === "infinispan") load.away(step.at);
@@ -265,6 +269,13 @@ export class DrillRun {
       case "expect":
         return this.#expect(step.expectation);
     }
+  }
+
+  async #backAt(at: LabSiteName, load: Load): Promise<void> {
+    load.back(at);
+    const look = () => (this.#watch?.listens(at) === true ? undefined : "its cache is blocked");
+    await this.#until(`${at} listens to its cache again`, LISTENS_MS_MAX, look);
+    load.heard(at);
   }
 
   async #both(what: string, toxic: string, attributes: Record<string, number>): Promise<void> {

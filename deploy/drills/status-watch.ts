@@ -46,6 +46,12 @@ export class StatusWatch {
     return undefined;
   }
 
+  /** Whether a site listens to its caches, as it told last. */
+  listens(site: LabSiteName): boolean {
+    const states = this.#newest.get(site)?.caches.map(({ state }) => state) ?? ["blocked"];
+    return !states.includes("blocked");
+  }
+
   /** Ends the watching. */
   async stop(): Promise<void> {
     this.#stopping.abort();

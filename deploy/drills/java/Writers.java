@@ -16,7 +16,7 @@ import org.infinispan.client.hotrod.RemoteCacheManager;
  * Writes at every site until told to stop. Each site has keys of its own, each key one thread, so the last acknowledged
  * operation on it is what must show; keys that all sites write are for comparing only. Commands come on stdin: {@code burst MS}
  * (as fast as it goes for so long), {@code pace WRITES_A_SECOND}, {@code away SITE} and {@code back SITE} (nobody writes there
- * meanwhile), {@code shot SITE} (see {@link Shot}), {@code missing SITE} (see {@link Refill}), {@code stop}. Answers go to stdout.
+ * meanwhile, and then only puts until {@code heard SITE}), {@code shot SITE} (see {@link Shot}), {@code missing SITE} (see {@link Refill}), {@code stop}. Answers go to stdout.
  */
 final class Writers {
   private static final int FORCE_MS = 20;
@@ -27,6 +27,8 @@ final class Writers {
   private static final AtomicLong SEQUENCE = new AtomicLong();
   /** Sites whose Infinispan is not there. */
   private static final Set<String> AWAY = ConcurrentHashMap.newKeySet();
+  /** Sites whose cache came back empty and whose Isthmus does not listen yet. */
+  private static final Set<String> UNHEARD = ConcurrentHashMap.newKeySet();
   private static volatile boolean isStopped;
   private static volatile long burstUntil;
   private static volatile double perThread;
@@ -93,7 +95,11 @@ final class Writers {
           tell("missing " + words[1] + " " + missing);
         }
         case "away" -> AWAY.add(words[1]);
-        case "back" -> AWAY.remove(words[1]);
+        case "back" -> {
+          UNHEARD.add(words[1]);
+          AWAY.remove(words[1]);
+        }
+        case "heard" -> UNHEARD.remove(words[1]);
         case "stop" -> {
           isStopped = true;
           return;
@@ -138,7 +144,9 @@ final class Writers {
           random.nextInt(100) < sharedPercent
               ? "shared:" + random.nextInt(shared)
               : site.name() + ":" + thread + ":" + random.nextInt(keys);
-      one(site, key, random.nextInt(100) >= removePercent, cache, journal);
+      // To remove a key that an emptied cache does not hold changes nothing there: unheard it leaves no trace.
+      boolean isPut = random.nextInt(100) >= removePercent || UNHEARD.contains(site.name());
+      one(site, key, isPut, cache, journal);
     }
   }
 
