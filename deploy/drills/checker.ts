@@ -13,8 +13,8 @@ import type { Probes } from "./probes.ts";
 const HEAP_MIB = 256;
 /** Writing threads a site: so many writes can be in flight there. */
 const THREADS_PER_SITE = 8;
-/** Its answer fits in this many bytes. */
-const ANSWER_BYTES_MAX = 2 ** 20;
+/** Its answer fits in this many bytes, and so does what its client warns of in two minutes. */
+const ANSWER_BYTES_MAX = 2 ** 26;
 
 /** A site's Infinispan, `name@host:port`. */
 export type CacheAddress = string;
@@ -121,7 +121,7 @@ export class Checker {
     } catch (cause) {
       const said = (cause as { stderr?: string }).stderr?.trim().split("\n") ?? [];
       // The client warns of much that it gets over, exceptions included.
-      const why = said.find((line) => line.startsWith("Exception")) ?? said[0] ?? String(cause);
+      const why = said.find((line) => line.startsWith("Exception")) ?? said.at(-1) ?? String(cause);
       throw new IsthmusError(ErrorCode.DrillCheckerFailed, `the checker: ${why}`, { cause });
     }
   }
