@@ -86,7 +86,7 @@ export const PLANTED: readonly PlantedFault[] = [
     file: "site-agent/tail/judge.ts",
     text: "if (held.token === undefined && equalState) return",
     instead: "if (held.token === undefined) return",
-    faults: [],
+    faults: ["listenerLoss"],
   },
   {
     what: "any event is taken for the echo of an apply",
@@ -142,7 +142,7 @@ export const PLANTED: readonly PlantedFault[] = [
     file: "site-agent/apply/applier.ts",
     text: "if (isRight && this.#recovered === undefined)",
     instead: "if (isRight)",
-    faults: ["kill", "cacheTimeout", "powerCut"],
+    faults: ["kill"],
   },
   {
     what: "a write without an answer was not done",
