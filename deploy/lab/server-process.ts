@@ -109,8 +109,9 @@ export class ServerProcess implements AsyncDisposable {
   fault(what: string): Error {
     const lines = this.log().split("\n");
     const errors = lines.filter((line) => ERROR_LINE.test(line)).slice(0, 10);
-    const text = [...errors, "its log ends:", ...lines.slice(-20)].join("\n");
-    return new Error(`${this.#name} ${what};\n${text}`);
+    const told = errors.length === 0 ? "" : `its log tells:\n${errors.join("\n")}\n`;
+    const tail = lines.slice(-20).join("\n");
+    return new Error(`${this.#name} ${what}; ${told}its log ends:\n${tail}`);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {
