@@ -582,7 +582,6 @@ export class CacheAgent implements CacheHands {
       intents: this.#intents,
       past: this.#past,
       listener: () => this.#listener,
-      hasGap: () => this.#gap !== undefined,
       onConflict: this.#parts.onConflict,
       unseenSince: () => this.#unseenSince,
       onMissingValue: () => this.#parts.onAbsentKeys(),

@@ -36,6 +36,7 @@ import { serveIdle } from "../../gateway/resync/idle.ts";
 import { serveResync } from "../../gateway/resync/serve-resync.ts";
 import { Turns } from "../../gateway/resync/turns.ts";
 import { AppliedAnnouncer, listenApplied } from "../../gateway/status/applied-exchange.ts";
+import { CacheFacts } from "../../site-agent/cache-facts.ts";
 import { DotReserve } from "../../site-agent/dot-reserve.ts";
 import { LogHead } from "../../site-agent/tail/log-head.ts";
 import { newestRecord } from "../../site-agent/tail/newest-record.ts";
@@ -220,8 +221,8 @@ export class Site {
     const dot = context?.get(this.name) ?? 0n;
     if (dot === 0n) return;
     this.dots.startAbove(dot);
-    const known = this.caches.get(cache)?.agent?.lastDot ?? 0n;
-    if (dot > known) this.ports.ledger.setFact(`dot/${cache}`, dot);
+    const facts = new CacheFacts(this.ports.ledger, cache);
+    if (dot > facts.lastDot) facts.lastDot = dot;
   }
 
   /** Whether the last run ended without a crash. */

@@ -68,11 +68,12 @@ export interface ApplierParts {
   readonly intents: Intents;
   readonly past: PastStates;
   readonly listener: () => number;
-  /** Changes may have been missed, and no scan has found them yet. */
-  readonly hasGap: () => boolean;
   /** A key got concurrent versions: once per set of siblings. */
   readonly onConflict: (key: Key, versions: Versions, shows: Shown) => void;
-  /** The date of what is found and has none of its own, ms since the epoch; undefined: it was seen as it was written. */
+  /**
+   * Changes may have been missed, and no scan has found them yet: the date of what is found and has none of its own, ms since
+   * the epoch. undefined: what is there was seen as it was written.
+   */
   readonly unseenSince: () => number | undefined;
   /** A key's bytes are at no hand here: fetch them from a peer. */
   readonly onMissingValue: (key: Key) => void;
@@ -515,7 +516,7 @@ export class Applier {
       return;
     }
     const isTold = mark?.cause === "removed" || mark?.cause === "expired" || end !== undefined;
-    if (!isTold && recovered === undefined && this.#parts.hasGap()) {
+    if (!isTold && recovered === undefined && this.#parts.unseenSince() !== undefined) {
       // A client may have removed it while nobody listened: what arrives now must not undo that (I3).
       throw new IsthmusError(
         ErrorCode.ApplyRaced,

@@ -52,7 +52,7 @@ export class ApplierBench {
   readonly changes: LocalChanges;
   readonly dots: DotReserve;
   applier: Applier;
-  hasGap = false;
+  unseenSince: number | undefined;
   givesWay: LocalChangesParts["givesWay"];
 
   constructor(policy: ConflictPolicy = "last-writer-wins", invalidate = false) {
@@ -105,9 +105,8 @@ export class ApplierBench {
       intents: new Intents(ledger, "sessions"),
       past: new PastStates(clock),
       listener: () => 1,
-      hasGap: () => this.hasGap,
       onConflict: (_key, versions) => this.conflicts.push(versions),
-      unseenSince: () => undefined,
+      unseenSince: () => this.unseenSince,
       onMissingValue: (key) => this.missing.push(key),
     });
   }

@@ -151,7 +151,7 @@ describe("a compare-and-set that lost to a local write", () => {
   it("waits for a scan where changes may have been missed: a remove that no listener told of is not undone (I3)", async () => {
     const lon = new ApplierBench();
     await lon.captured("local");
-    lon.hasGap = true;
+    lon.unseenSince = 1;
     lon.cache.beforeWrite = () => void lon.cache.entries.delete("k");
     await expect(lon.apply(arrival("nyc", LATER, "b"))).rejects.toMatchObject({
       code: ErrorCode.ApplyRaced,
