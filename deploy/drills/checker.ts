@@ -165,9 +165,17 @@ export class Load {
     return this.#failed;
   }
 
-  /** Writes as fast as it goes for so long. @throws IsthmusError DrillCheckerFailed when it ended */
-  burst(ms: number): void {
-    this.#tell(`burst ${ms}`);
+  /**
+   * Writes as fast as it goes until {@link Load.calm}, but for at most so long; resolves once operations are in flight. @throws
+   * IsthmusError DrillCheckerFailed when it ended
+   */
+  async burst(msMax: number): Promise<void> {
+    await this.#ask(`burst ${msMax}`);
+  }
+
+  /** Ends a burst. @throws IsthmusError DrillCheckerFailed when it ended */
+  calm(): void {
+    this.#tell("calm");
   }
 
   /**
@@ -250,7 +258,7 @@ export class Load {
       const [from = "", to = "", n, at] = rest;
       if (word === "probe") probes.written(`${from} to ${to}`, Number(n), Number(at));
       else probes.seen(`${from} to ${to}`, Number(n), Number(at));
-    } else if (word === "shot" || word === "missing") this.#onAnswer(line);
+    } else if (word === "shot" || word === "missing" || word === "burst") this.#onAnswer(line);
     else if (word === "acked" || word === "stopped") {
       this.#acknowledged = Number(rest[0]);
       this.#failed = Number(rest[1]);

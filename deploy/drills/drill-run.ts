@@ -19,10 +19,8 @@ export const ACKNOWLEDGED_MIN = 10_000;
 const MORE_LOAD_MS_MAX = 300_000;
 /** Writes of all sites come through by then after the load began, in ms. */
 const FIRST_PROBE_MS_MAX = 60_000;
-/** Writers write as fast as they can for so long around a kill, so that writes are in flight, in ms. */
-const BURST_MS = 180;
-/** The kill comes so long after the burst began, in ms. */
-const INTO_BURST_MS = 120;
+/** Around a kill writers write as fast as they can, so that writes are in flight, but for no longer than this, in ms. */
+const BURST_MS_MAX = 2_000;
 /** A site listens to an Infinispan that is ready by then, in ms. */
 const LISTENS_MS_MAX = 60_000;
 /** Between two looks at something that is to come true, in ms. */
@@ -286,10 +284,10 @@ export class DrillRun {
   }
 
   async #kill(whose: Whose, mayLoseMs: number, what: string): Promise<void> {
-    this.#load?.burst(BURST_MS);
-    await sleep(INTO_BURST_MS);
+    await this.#load?.burst(BURST_MS_MAX);
     this.#begin(what);
     const moment = await this.#lab?.kill(whose);
+    this.#load?.calm();
     if (moment === undefined) return;
     if (whose.process === "infinispan") this.#load?.away(whose.at);
     this.#kills.push(`${moment.from}-${moment.to}`);

@@ -170,8 +170,9 @@ final class Verdict {
       String[] span = kill.split("-");
       long from = Long.parseLong(span[0]);
       long to = Long.parseLong(span[1]);
+      // The kill fell somewhere between both, mostly within one ms.
       inFlight.add(
-          String.valueOf(lines.stream().filter(l -> l.from() <= from && l.to() >= to).count()));
+          String.valueOf(lines.stream().filter(l -> l.from() <= to && l.to() >= from).count()));
     }
     text.append(String.join(",", inFlight)).append("],\"examples\":[");
     List<String> examples = new ArrayList<>();

@@ -15,7 +15,7 @@ import org.infinispan.client.hotrod.RemoteCacheManager;
 /**
  * Writes at every site until told to stop. Each site has keys of its own, each key one thread, so the last acknowledged
  * operation on it is what must show; keys that all sites write are for comparing only. Commands come on stdin: {@code burst MS}
- * (as fast as it goes for so long), {@code pace WRITES_A_SECOND}, {@code away SITE} and {@code back SITE} (nobody writes there
+ * (as fast as it goes for so long, or until {@code calm}; answered once operations are in flight), {@code pace WRITES_A_SECOND}, {@code away SITE} and {@code back SITE} (nobody writes there
  * meanwhile, and then only puts until {@code heard SITE}), {@code shot SITE} (see {@link Shot}), {@code missing SITE} (see {@link Refill}), {@code stop}. Answers go to stdout.
  */
 final class Writers {
@@ -23,6 +23,8 @@ final class Writers {
   private static final int TELL_MS = 500;
   private static final int AWAY_MS = 50;
   private static final int FAILED_MS = 1_000;
+  /** A burst goes on for so long before it is answered: then it has reached whoever is behind the caches. */
+  private static final int INTO_BURST_MS = 100;
 
   private static final AtomicLong SEQUENCE = new AtomicLong();
   /** Sites whose Infinispan is not there. */
@@ -32,6 +34,7 @@ final class Writers {
   private static volatile boolean isStopped;
   private static volatile long burstUntil;
   private static volatile double perThread;
+  private static final AtomicLong IN_FLIGHT = new AtomicLong();
   private static final AtomicLong FAILED = new AtomicLong();
   private static volatile String fault = "-";
 
@@ -84,7 +87,8 @@ final class Writers {
     for (String line = commands.readLine(); line != null; line = commands.readLine()) {
       String[] words = line.split(" ");
       switch (words[0]) {
-        case "burst" -> burstUntil = System.nanoTime() + Long.parseLong(words[1]) * 1_000_000;
+        case "burst" -> tell("burst " + burst(Long.parseLong(words[1])));
+        case "calm" -> burstUntil = System.nanoTime();
         case "pace" -> perThread = Double.parseDouble(words[1]) / threads;
         case "shot" -> {
           Shot.take(words[1], options.sites(), options.text("cache"), options.shots());
@@ -109,6 +113,15 @@ final class Writers {
     }
     // The runner is gone.
     isStopped = true;
+  }
+
+  /** How many operations are in flight, which is 0 only if none was within the burst's time. */
+  private static long burst(long ms) {
+    long begin = System.nanoTime();
+    burstUntil = begin + ms * 1_000_000;
+    rest(INTO_BURST_MS);
+    while (IN_FLIGHT.get() == 0 && System.nanoTime() < burstUntil) rest(1);
+    return IN_FLIGHT.get();
   }
 
   private static void force(Journal journal) {
@@ -171,6 +184,7 @@ final class Writers {
     byte[] keyBytes = key.getBytes(StandardCharsets.UTF_8);
     long from = System.currentTimeMillis();
     boolean isAcknowledged = true;
+    IN_FLIGHT.incrementAndGet();
     try {
       if (isPut) cache.put(keyBytes, Values.of(key, seq));
       else cache.remove(keyBytes);
@@ -178,6 +192,8 @@ final class Writers {
       isAcknowledged = false;
       FAILED.incrementAndGet();
       fault = e.toString().replaceAll("\\s+", " ");
+    } finally {
+      IN_FLIGHT.decrementAndGet();
     }
     long to = System.currentTimeMillis();
     journal.add(new Journal.Line(isAcknowledged, seq, isPut, site.name(), key, from, to));
