@@ -28,6 +28,7 @@ import { IdleKeys } from "./idle-keys.ts";
 import { KeyLocks } from "./key-locks.ts";
 import { LocalChanges } from "./local-changes.ts";
 import { PolicyReview } from "./policy-review.ts";
+import { GivenCopies } from "./given-copies.ts";
 import { PastStates } from "./past-states.ts";
 import { Offers } from "./offers.ts";
 import { OwnUses } from "./own-uses.ts";
@@ -71,6 +72,7 @@ export class CacheAgent implements CacheHands {
   readonly #invalidate: boolean;
   readonly #unknownWrites: UnknownWrites;
   readonly #past: PastStates;
+  readonly #copies = new GivenCopies();
   readonly #intents: Intents;
   readonly #review: PolicyReview;
   readonly #refills: Refills;
@@ -437,9 +439,9 @@ export class CacheAgent implements CacheHands {
   }
 
   /** Brings a key's cache to what shows, once whoever holds its lock has ended; a scan does what fails. */
-  #settle(key: Key): void {
+  #settle(key: Key, how: "settle" | "contest" = "settle"): void {
     const failed = () => this.openGap("a write without an answer could not be settled");
-    this.#applier.settle(key).catch(failed);
+    this.#applier[how](key).catch(failed);
   }
 
   #hash(value: Uint8Array): ValueHash {
@@ -543,6 +545,8 @@ export class CacheAgent implements CacheHands {
       evicts: () => this.evicts,
       unknownWrites: this.#unknownWrites,
       past: this.#past,
+      copies: this.#copies,
+      onSuperseded: (key) => this.#settle(key, "contest"),
       onStray: (key, entry, { read, write }) => {
         this.rows.put(key, this.#applier.adopted(entry, read.state, read.hash));
         // One that was not joined yet will be: its apply is tried again. One that was has been done too late.
@@ -581,6 +585,7 @@ export class CacheAgent implements CacheHands {
       unknownWrites: this.#unknownWrites,
       intents: this.#intents,
       past: this.#past,
+      copies: this.#copies,
       listener: () => this.#listener,
       onConflict: this.#parts.onConflict,
       unseenSince: () => this.#unseenSince,

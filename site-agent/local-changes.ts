@@ -4,6 +4,7 @@ import type { CacheLedger, CacheState } from "../topology/ports.ts";
 import type { Context, Dot, Entry, Key, ValueHash } from "../topology/version/entry.ts";
 import { dotMs, type SiteClock } from "../topology/version/dot.ts";
 import { EMPTY_CONTEXT } from "../topology/version/context.ts";
+import { mergedWith } from "../topology/version/compare.ts";
 import { besideOthers, localWrite } from "../topology/version/join.ts";
 import type { CacheStats } from "./cache-stats.ts";
 
@@ -107,6 +108,22 @@ export class LocalChanges {
       value: undefined,
       held: undefined,
     });
+  }
+
+  /**
+   * The key was removed here before an apply, which did not know of that, gave it the copy that it holds. Whoever shows then
+   * shows by the versions.
+   *
+   * @param before the row that the remover could have seen
+   * @param now the row with the copy
+   */
+  removedBefore(key: Key, before: Entry, now: Entry): Entry {
+    const { floor, ledger } = this.#parts;
+    const removed = this.remove(key, before, undefined);
+    const versions = mergedWith(now, floor(), { versions: removed, floor: floor() });
+    const entry = { ...now, ...versions, outboxSeq: removed.outboxSeq };
+    ledger.put(key, entry);
+    return entry;
   }
 
   #stage(

@@ -51,6 +51,8 @@ export const LEASE_TTL_MS = 15_000;
 export const LEASE_RENEW_MS = 3_000;
 /** One write of the lease is given up after this: four fit into a lease. */
 export const LEASE_WRITE_TIMEOUT_MS = 3_000;
+/** One operation on the cache is over after this: a lease must last longer than that. */
+export const CACHE_OPERATION_MS = 2_500;
 /** A successor waits this much beyond the lease's end: clocks of two machines run at slightly different speeds. */
 export const LEASE_MARGIN_MS = 500;
 
@@ -156,6 +158,8 @@ export const UNKNOWN_WRITE_MS = 60_000;
 
 /** Keys with such writes that are remembered: the oldest go first, after 40 s of 256 timeouts at once. */
 export const UNKNOWN_WRITES_MAX = 2_048;
+/** Keys that were given a copy, and whose event of that is still to come: so many are remembered. */
+export const GIVEN_COPIES_MAX = 10_000;
 
 /** Mutations in one batch: beyond it a target's window would be filled by one message. */
 export const BATCH_ROWS_MAX = 512;

@@ -4,10 +4,10 @@ import { hostname } from "node:os";
 import type { CacheAuth, Config, Site as SiteConfig } from "../../topology/config/config.ts";
 import { siteNamed } from "../../topology/config/config.ts";
 import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
-import { NATS_START_WAIT_MS } from "../../topology/limits.ts";
+import { CACHE_OPERATION_MS, LEASE_MARGIN_MS, NATS_START_WAIT_MS } from "../../topology/limits.ts";
 import type { SiteName } from "../../topology/names.ts";
 import { cachesOf, localName, policyOf } from "../../topology/policy/cache-policy.ts";
-import type { Clock, Logger, Random } from "../../topology/ports.ts";
+import type { Clock, Ledger, Logger, Random } from "../../topology/ports.ts";
 import { connectNats, type NatsLink } from "../../gateway/link/connect.ts";
 import { NatsBus } from "../../gateway/link/bus.ts";
 import { openLeaseStore } from "../../gateway/link/lease-store.ts";
@@ -28,6 +28,9 @@ import type { PoolOptions } from "../../site-agent/connector/pool.ts";
 import { LmdbLedger } from "../../site-agent/ledger/lmdb-ledger.ts";
 import type { Merges } from "./merges.ts";
 import { Site } from "./site.ts";
+
+/** Which process held the lease last of those that worked on this ledger: its `holderId`. */
+const LEASE_HOLDER_FACT = "leaseHolder";
 
 /** What a site's process is started with. */
 export interface SiteProcessOptions {
@@ -125,7 +128,7 @@ export class SiteProcess implements StatusSource {
     const link = await this.#connect(signal);
     this.#link = link;
     stack.defer(() => link.close());
-    const lease = await this.#acquire(link, signal);
+    const lease = await this.#acquire(link, ledger, signal);
     const limits = {
       maxAgeMs: config.limits.logMaxAgeMs,
       maxBytes: config.limits.logMaxBytes,
@@ -270,17 +273,25 @@ export class SiteProcess implements StatusSource {
     return connectNats(settings, { clock, random, logger }, NATS_START_WAIT_MS, signal);
   }
 
-  async #acquire(link: NatsLink, signal: AbortSignal): Promise<Lease> {
+  async #acquire(link: NatsLink, ledger: Ledger, signal: AbortSignal): Promise<Lease> {
     const { clock, logger, random, site, standby } = this.#options;
-    const store = await openLeaseStore(link, 1);
-    this.#state = standby ? "standby" : "starting";
+    const overMs = clock.monotonic() + CACHE_OPERATION_MS + LEASE_MARGIN_MS;
+    const before = ledger.fact(LEASE_HOLDER_FACT);
     const holder = {
       host: hostname(),
       pid: process.pid,
       startedAt: clock.now(),
       holderId: random.bytes(8).toString("hex"),
     };
-    return Lease.acquire({ site, store, clock, logger, holder, standby }, signal);
+    const store = await openLeaseStore(link, 1);
+    this.#state = standby ? "standby" : "starting";
+    const predecessor =
+      typeof before === "string" ? { host: holder.host, holderId: before, overMs } : undefined;
+    const acquiring = { site, store, clock, logger, holder, standby, predecessor };
+    const lease = await Lease.acquire(acquiring, signal);
+    ledger.setFact(LEASE_HOLDER_FACT, holder.holderId);
+    await ledger.sync();
+    return lease;
   }
 }
 

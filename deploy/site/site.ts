@@ -3,6 +3,7 @@ import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
 import {
   ALIVE_INTERVAL_MS,
   CACHE_NAMES_INTERVAL_MS,
+  CACHE_OPERATION_MS,
   RESYNC_RUNS_MAX,
 } from "../../topology/limits.ts";
 import { encodeTermBegin } from "../../topology/mutation/batch.ts";
@@ -68,8 +69,6 @@ export interface ActiveLease {
   deadline(): number;
 }
 
-/** How long one operation on the cache may take, ms: a lease must last longer than that. */
-const OPERATION_MS = 2_500;
 const EPOCH = 1;
 const CLEAN_FACT = "clean";
 
@@ -248,7 +247,7 @@ export class Site {
   };
 
   #isActive(): boolean {
-    return this.lease.deadline() > this.ports.clock.monotonic() + OPERATION_MS;
+    return this.lease.deadline() > this.ports.clock.monotonic() + CACHE_OPERATION_MS;
   }
 
   async #logReady(signal: AbortSignal): Promise<void> {

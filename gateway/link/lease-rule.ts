@@ -30,6 +30,14 @@ export interface SeenLease {
   readonly seenAtMs: number;
 }
 
+/** The process that worked on this one's ledger before it, which is dead: a ledger has one owner. */
+export interface Predecessor {
+  readonly host: string;
+  readonly holderId: string;
+  /** On this process's monotonic clock, ms: when the last operation that it began is over. */
+  readonly overMs: number;
+}
+
 /** What a process that wants the lease does next. */
 export type AcquireStep =
   /** Write, expecting this revision (0: no lease yet). */
@@ -44,20 +52,24 @@ export type AcquireStep =
  *
  * A revision was written before this process saw it, and its deadline was counted from before that write: so once `ttlMs`
  * has passed since it was seen, its holder's deadline is over, whatever the two wall clocks say. A second revision by the
- * same holder proves that it is alive; one revision does not, its process may have crashed just now.
+ * same holder proves that it is alive; one revision does not, its process may have crashed just now. Of a predecessor it is
+ * known that it is dead, so only its last operations are waited out.
  */
 export function decideAcquire(
   first: SeenLease | undefined,
   seen: SeenLease | undefined,
   nowMs: number,
   standby: boolean,
+  predecessor?: Predecessor,
 ): AcquireStep {
   if (seen === undefined) return { kind: "write", expectedRevision: 0 };
   const { record, revision, seenAtMs } = seen;
   if (record.released) return { kind: "write", expectedRevision: revision };
-  const alive = first !== undefined && first.revision !== revision;
-  if (alive && !standby) return { kind: "refuse", holder: record };
-  const untilMs = seenAtMs + record.ttlMs + LEASE_MARGIN_MS;
+  const isDead = record.holderId === predecessor?.holderId && record.host === predecessor.host;
+  const isAlive = !isDead && first !== undefined && first.revision !== revision;
+  if (isAlive && !standby) return { kind: "refuse", holder: record };
+  const ranOutMs = seenAtMs + record.ttlMs + LEASE_MARGIN_MS;
+  const untilMs = isDead ? Math.min(ranOutMs, predecessor.overMs) : ranOutMs;
   return nowMs >= untilMs
     ? { kind: "write", expectedRevision: revision }
     : { kind: "wait", untilMs };

@@ -9,7 +9,7 @@ import {
   describeHolder,
   encodeLease,
 } from "./lease-rule.ts";
-import type { LeaseHolder, LeaseRecord, SeenLease } from "./lease-rule.ts";
+import type { LeaseHolder, LeaseRecord, Predecessor, SeenLease } from "./lease-rule.ts";
 
 /** Both in ms; the defaults are `LEASE_TTL_MS` and `LEASE_RENEW_MS`. */
 export interface LeaseTimes {
@@ -55,13 +55,13 @@ export class Lease {
   }
 
   /**
-   * Resolves once this process holds the lease; a lease left by a crash is waited out, and with `standby` a living holder
-   * too. NATS being away is waited out. Rejects with the signal's reason when that aborts.
+   * Resolves once this process holds the lease; a lease left by a crash is waited out (of a predecessor, only what it had
+   * begun), and with `standby` a living holder too. NATS being away is waited out. Rejects with the signal's reason when that aborts.
    *
    * @throws LeaseHeld when another process is alive and `standby` is false; names it
    */
   static async acquire(acquiring: Acquiring, signal: AbortSignal): Promise<Lease> {
-    const { site, store, clock, holder, standby, logger } = acquiring;
+    const { site, store, clock, holder, standby, logger, predecessor } = acquiring;
     const times = acquiring.times ?? DEFAULT_TIMES;
     const record: LeaseRecord = { ...holder, term: 0, ttlMs: times.ttlMs, released: false };
     let first: SeenLease | undefined;
@@ -71,7 +71,7 @@ export class Lease {
       try {
         seen = await look(store, clock, seen);
         first ??= seen;
-        const step = decideAcquire(first, seen, clock.monotonic(), standby);
+        const step = decideAcquire(first, seen, clock.monotonic(), standby, predecessor);
         if (step.kind === "refuse") throw heldError(site, step.holder);
         if (step.kind === "wait") {
           const leftMs = step.untilMs - clock.monotonic();
@@ -166,6 +166,8 @@ export interface Acquiring {
   readonly logger: Logger;
   readonly holder: LeaseHolder;
   readonly standby: boolean;
+  /** undefined: none, or none is known. */
+  readonly predecessor?: Predecessor | undefined;
   readonly times?: LeaseTimes;
 }
 

@@ -27,6 +27,7 @@ import { shown, type MergeRegistry, type Shown } from "../../topology/version/sh
 import { valuesNeeded, valuesToKeep } from "../../topology/version/show.ts";
 import type { CacheStats } from "../cache-stats.ts";
 import type { DotReserve } from "../dot-reserve.ts";
+import type { GivenCopies } from "../given-copies.ts";
 import type { KeyLocks } from "../key-locks.ts";
 import type { PastStates } from "../past-states.ts";
 import type { LocalChanges } from "../local-changes.ts";
@@ -67,6 +68,7 @@ export interface ApplierParts {
   readonly unknownWrites: UnknownWrites;
   readonly intents: Intents;
   readonly past: PastStates;
+  readonly copies: GivenCopies;
   readonly listener: () => number;
   /** A key got concurrent versions: once per set of siblings. */
   readonly onConflict: (key: Key, versions: Versions, shows: Shown) => void;
@@ -224,7 +226,7 @@ export class Applier {
     const losing = { context: joined.context, siblings: lost };
     const told = lost.length > 0 ? await this.#withHeldValue(key, entry, losing, lost) : losing;
     if (told === undefined) return undefined;
-    const { stats, clock, hash, invalidate, rows, ledger, intents } = this.#parts;
+    const { stats, clock, hash, invalidate, rows, ledger, intents, past, copies } = this.#parts;
     const resolved =
       joined.siblings.length > 1 ? await this.#resolve(key, entry, joined) : resolvedAlone(joined);
     if (resolved === undefined) return undefined;
@@ -248,7 +250,10 @@ export class Applier {
     intents.clear(key);
     if (written.end === "again") return undefined;
     rows.put(key, this.#rowAfter(entry, versions, plan, written.token));
-    if (plan.write !== "none") this.#parts.past.replaced(key, entry?.held);
+    if (plan.write !== "none") {
+      past.replaced(key, entry?.held);
+      copies.written(key, plan.write === "put" ? entry : undefined);
+    }
     if (plan.write === "none") stats.appliedKept += 1;
     else stats.appliedWrites += 1;
     if (told.siblings.length > 0) {
@@ -478,7 +483,11 @@ export class Applier {
       rows.put(key, this.adopted(entry, state, found));
       return AGAIN;
     }
-    if (isKnownCopy(entry, found, dirty.newest(key)?.cause, this.#parts.invalidate)) {
+    const told = dirty.newest(key);
+    // Under invalidate what came behind a load is a change.
+    const isLater =
+      this.#parts.invalidate && told?.token !== undefined && told.token !== state.token;
+    if (!isLater && isKnownCopy(entry, found, told, this.#parts.invalidate)) {
       rows.put(key, this.adopted(entry, state, found));
       return AGAIN;
     }

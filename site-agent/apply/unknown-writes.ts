@@ -19,6 +19,8 @@ export interface UnknownWrite {
   readonly isSeen: boolean;
   /** Monotonic ms. */
   readonly until: number;
+  /** A remove that explained an absence: of what is found now it explains only an event that the server repeated. */
+  readonly isTold?: boolean;
 }
 
 /**
@@ -84,16 +86,28 @@ export class UnknownWrites {
     else this.#writes.delete(key);
   }
 
+  /** Whether a remove of this process may be what an event of now tells of. */
+  mayRemove(key: Key): boolean {
+    const writes = this.#writes.get(key);
+    if (writes === undefined) return false;
+    const now = this.#clock.monotonic();
+    return writes.some(
+      ({ wanted, until, isTold }) => wanted === undefined && until > now && isTold !== true,
+    );
+  }
+
   /** Whether any of them may be done yet. */
   get mayBeOpen(): boolean {
     const now = this.#clock.monotonic();
-    return [...this.#writes.values()].some((writes) => writes.some(({ until }) => until > now));
+    return [...this.#writes.values()].some((writes) =>
+      writes.some(({ until, isTold }) => until > now && isTold !== true),
+    );
   }
 
   /**
    * Which of these writes made what was found (undefined: the key is missing; `hash`: of what expired there, else ""), if
-   * one did; `gone`: what the row says that a missing key held. Those that it shows to be over are
-   * forgotten: one on a token that is gone can never be done; one on a missing key can be, whenever it is missing again, and
+   * one did; `gone`: what the row says that a missing key held; `isRepeated`: by an event that the server may have sent before.
+   * Those that it shows to be over are forgotten: one on a token that is gone can never be done; one on a missing key can be, whenever it is missing again, and
    * so can one on an entry without a token (0), whenever such an entry is there.
    */
   explain(
@@ -101,16 +115,21 @@ export class UnknownWrites {
     state: CacheState | undefined,
     hash: ValueHash,
     gone?: Held,
+    isRepeated = false,
   ): UnknownWrite | undefined {
     const all = this.#writes.get(key);
     if (all === undefined) return undefined;
     const now = this.#clock.monotonic();
     const writes = all.filter((write) => write.until > now);
-    const made = writes.find((write) =>
-      state === undefined ? wouldEnd(write, hash, gone?.token) : wouldMake(write, state, hash, now),
-    );
+    const isMade = (write: UnknownWrite): boolean =>
+      state === undefined ? wouldEnd(write, hash, gone?.token) : wouldMake(write, state, hash, now);
+    const made =
+      writes.find((write) => write.isTold !== true && isMade(write)) ??
+      (isRepeated ? writes.find(isMade) : undefined);
     const mayComeBack = new Set<bigint | "missing" | undefined>(["missing", 0n, state?.token]);
     const open = writes.filter((write) => write !== made && mayComeBack.has(write.expected));
+    if (made !== undefined && state === undefined && made.wanted === undefined)
+      open.push({ ...made, isTold: true });
     if (open.length > 0) this.#writes.set(key, open);
     else this.#writes.delete(key);
     return made;

@@ -10,6 +10,7 @@ import type {
 import type { Entry, Held, Key, ValueHash } from "../../topology/version/entry.ts";
 import type { CacheStats } from "../cache-stats.ts";
 import type { DotReserve } from "../dot-reserve.ts";
+import type { GivenCopies } from "../given-copies.ts";
 import type { KeyLocks } from "../key-locks.ts";
 import type { UnknownWrite, UnknownWrites } from "../apply/unknown-writes.ts";
 import type { PastStates } from "../past-states.ts";
@@ -39,6 +40,9 @@ export interface CaptureParts {
   readonly evicts: () => boolean;
   readonly unknownWrites: UnknownWrites;
   readonly past: PastStates;
+  readonly copies: GivenCopies;
+  /** What a key holds is not what its row says that shows: it is to be written again. */
+  readonly onSuperseded: (key: Key) => void;
   /** A write of ours without an answer was done after all: the key's row is to say so. */
   readonly onStray: (
     key: Key,
@@ -100,13 +104,13 @@ export class Capture {
 
   /** Marks a key by a listener's event. Never blocks. */
   onEvent(reported: CacheEvent): void {
-    const { dirty, rows, stats, onGap } = this.#parts;
+    const { dirty, rows, stats, unknownWrites, onGap } = this.#parts;
     stats.events += 1;
     // An expiry brings the token and the value that are gone: they say nothing about what is there now.
     const event = reported.cause === "expired" ? { ...reported, token: undefined } : reported;
     const { key } = event;
     if (event.token !== undefined && !event.retried) {
-      this.#parts.unknownWrites.overtaken(key, event.token);
+      unknownWrites.overtaken(key, event.token);
     }
     // A read of the row for each event would cost more than the marks that it saves: capture drops a known token anyway.
     const isKnown =
@@ -119,7 +123,8 @@ export class Capture {
       return;
     }
     if (waiting !== undefined) dirty.putBack(key, waiting);
-    if (!dirty.markEvent(event)) onGap("more dirty keys than the bound");
+    const isOurs = event.cause === "removed" && unknownWrites.mayRemove(key);
+    if (!dirty.markEvent(event, isOurs)) onGap("more dirty keys than the bound");
     this.#pump();
   }
 
@@ -188,13 +193,14 @@ export class Capture {
     let failure: unknown;
     try {
       const entry = rows.get(key);
-      if (!this.#isExplained(key, mark, entry)) {
+      if (this.#isAfterRemove(key, mark) || !this.#isExplained(key, mark, entry)) {
         void this.#capture(key, mark, entry);
         return;
       }
     } catch (error) {
       failure = error;
     }
+    if (failure === undefined) this.#parts.copies.settled(key);
     locks.release(key);
     this.#ended(key, mark, failure);
   }
@@ -208,6 +214,11 @@ export class Capture {
     }
     this.#parts.dirty.release(key);
     this.#pump();
+  }
+
+  /** Whether a client's remove came before the copy that the key was given for want of one. */
+  #isAfterRemove(key: Key, mark: Mark): boolean {
+    return mark.afterRemove === true && this.#parts.copies.before(key) !== undefined;
   }
 
   /** Whether the mark alone says that the ledger has it: an echo, a known token, the event of our own remove. */
@@ -280,7 +291,13 @@ export class Capture {
     const { unknownWrites, stats, past, onStray } = this.#parts;
     const isChange = verdict.is === "put" || verdict.is === "remove";
     const write = isChange
-      ? unknownWrites.explain(key, read.state, read.hash || expiredHash(mark), entry?.held)
+      ? unknownWrites.explain(
+          key,
+          read.state,
+          read.hash || expiredHash(mark),
+          entry?.held,
+          mark.retried,
+        )
       : undefined;
     if (write !== undefined) {
       stats.intentsMatched += 1;
@@ -300,6 +317,7 @@ export class Capture {
     [verdict, { state, hash }]: [Verdict, Read],
   ): boolean {
     const { changes, rows, stats } = this.#parts;
+    if (this.#settledCopy(key, mark, entry, [verdict, state])) return true;
     switch (verdict.is) {
       case "same":
         return false;
@@ -356,6 +374,29 @@ export class Capture {
     }
   }
 
+  /**
+   * The newest event of a key was looked at: if it is of the copy that the key was given, what came before that is known by
+   * now. True: a client's remove did, which the copy undid, and was staged.
+   */
+  #settledCopy(
+    key: Key,
+    mark: Mark,
+    entry: Entry | undefined,
+    [verdict, state]: [Verdict, CacheState | undefined],
+  ): boolean {
+    const { copies, changes, listener, onSuperseded } = this.#parts;
+    const before = copies.before(key);
+    if (before === undefined || !isSettled(verdict)) return false;
+    copies.settled(key);
+    const isCopy = verdict.is === "same" || verdict.is === "token";
+    if (!isCopy || mark.afterRemove !== true || entry?.held === undefined || state === undefined)
+      return false;
+    const held = { ...entry.held, token: state.token, seenBy: Math.max(0, listener()) };
+    changes.removedBefore(key, before, { ...entry, held });
+    onSuperseded(key);
+    return true;
+  }
+
   /** A replica lagged, or the reason of an absence is still under way: read again, with back-off, for a bounded time. */
   #readAgain(key: Key, mark: Mark): void {
     if (isLastRead(mark)) {
@@ -394,6 +435,10 @@ export class Capture {
 /** Whether an event is of these bytes, as far as it tells: a write that draws no token (REST) leaves the entry's. */
 const isOfHash = (held: Held, hash: ValueHash | undefined): boolean =>
   hash === undefined || hash === held.hash;
+
+/** Whether a verdict is the last one for its mark. */
+const isSettled = (verdict: Verdict): boolean =>
+  verdict.is !== "unsettled" && (!("settled" in verdict) || verdict.settled);
 
 /** How long a key waits for its next read; twice as long each time. */
 const readDelayMs = ({ attempts }: Mark): number => 2 ** attempts * 4;

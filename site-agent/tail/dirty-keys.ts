@@ -16,9 +16,25 @@ export interface Mark {
   readonly gapStart: number | undefined;
   /** For a scan: it found the key in the cache, so a read that finds nothing is old news, or an event is still to come. */
   readonly isThere?: boolean;
+  /** Of a removed event: nobody else than this process is known to have removed it. */
+  readonly isOurs?: boolean;
+  /** A client's removed event came before the newest one, and was not looked at. */
+  readonly afterRemove?: boolean;
+  /** The same of a modified event. */
+  readonly afterModify?: boolean;
   /** How often this key was read for the mark without an answer that fits. */
   readonly attempts: number;
 }
+
+/** Whether a client's remove is among what a mark stands for. */
+const tellsOfRemove = (mark: Mark): boolean =>
+  mark.afterRemove === true || (mark.cause === "removed" && mark.isOurs !== true && !mark.retried);
+
+const tellsOfModify = (mark: Mark): boolean =>
+  mark.afterModify === true || mark.cause === "modified";
+
+/** Whether a mark tells of more than that the key came up: of a change of what was there, or its remove by a client. */
+export const tellsOfChange = (mark: Mark): boolean => tellsOfModify(mark) || tellsOfRemove(mark);
 
 /** Hash of what an expiry took away; "": something else did, or it was not told. */
 export const expiredHash = (mark: Mark | undefined): ValueHash =>
@@ -47,8 +63,11 @@ export class DirtyKeys {
     return this.#marks.size;
   }
 
-  /** Marks a key by an event; the latest event's token replaces earlier ones. False: the bound is reached. */
-  markEvent(event: CacheEvent): boolean {
+  /**
+   * Marks a key by an event; the latest event's token replaces earlier ones. `isOurs`: it tells of a remove that this process
+   * may have done. False: the bound is reached.
+   */
+  markEvent(event: CacheEvent, isOurs = false): boolean {
     const before = this.#marks.get(event.key);
     return this.#set(event.key, {
       cause: event.cause,
@@ -57,6 +76,9 @@ export class DirtyKeys {
       events: (before?.events ?? 0) + 1,
       retried: event.retried || (before?.retried ?? false),
       gapStart: undefined,
+      isOurs,
+      afterRemove: before !== undefined && tellsOfRemove(before),
+      afterModify: before !== undefined && tellsOfModify(before),
       attempts: 0,
     });
   }
@@ -88,7 +110,10 @@ export class DirtyKeys {
       return;
     }
     const events = newer.events + mark.events;
-    this.#marks.set(key, { ...newer, events, retried: newer.retried || mark.retried });
+    const retried = newer.retried || mark.retried;
+    const afterRemove = newer.afterRemove === true || tellsOfRemove(mark);
+    const afterModify = newer.afterModify === true || tellsOfModify(mark);
+    this.#marks.set(key, { ...newer, events, retried, afterRemove, afterModify });
   }
 
   /** Takes the mark of one key, if it has one. */

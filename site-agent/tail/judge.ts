@@ -1,7 +1,7 @@
 import type { CacheState } from "../../topology/ports.ts";
 import type { Entry, Held, ValueHash } from "../../topology/version/entry.ts";
 import { maxIdleOf, writtenAt } from "../../topology/version/max-idle.ts";
-import type { Mark } from "./dirty-keys.ts";
+import { type Mark, tellsOfChange } from "./dirty-keys.ts";
 
 /** What a read of one key says beside the ledger's row and the mark that asked for it. */
 export type Verdict =
@@ -155,7 +155,10 @@ function judgePresent(evidence: Evidence, state: CacheState): Verdict {
   if (held === undefined) {
     // Nor is what a replica still tells of a key that is gone a local change.
     if (isGone) return { is: "unsettled" };
-    return isKnownCopy(entry, hash, mark.cause, invalidate) ? { is: "adopt", seenBy } : put;
+    // What the read found came behind the load that the event tells of: its own event says whether it is a change.
+    const isUntold = invalidate && entry?.presence === "absent" && mark.cause !== "scan" && isOther;
+    if (isUntold && !tellsOfChange(mark)) return { is: "unsettled" };
+    return isKnownCopy(entry, hash, mark, invalidate) ? { is: "adopt", seenBy } : put;
   }
   const equalState = hash === held.hash && sameExpiry(state, held);
   if (state.token === 0n) {
@@ -172,16 +175,17 @@ function judgePresent(evidence: Evidence, state: CacheState): Verdict {
 
 /**
  * Whether what came up at a key without a copy here is no local change: a known version came back by itself, or, under
- * `invalidate`, a client loaded it.
+ * `invalidate`, a client loaded it and did nothing else. `mark`: what is known of the key's newest events, if anything is.
  */
 export function isKnownCopy(
   entry: Entry | undefined,
   hash: ValueHash,
-  cause: Mark["cause"] | undefined,
+  mark: Mark | undefined,
   invalidate: boolean,
 ): boolean {
   if (entry?.presence !== "absent") return false;
-  return invalidate || (entry.siblings.some((s) => s.hash === hash) && !isPutAnew(entry, cause));
+  if (invalidate) return mark === undefined || !tellsOfChange(mark);
+  return entry.siblings.some((s) => s.hash === hash) && !isPutAnew(entry, mark?.cause);
 }
 
 /**

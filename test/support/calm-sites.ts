@@ -18,7 +18,14 @@ import { SimRandom } from "../sim/world/sim-random.ts";
 import { SimSite } from "../sim/world/sim-site.ts";
 import { SimTime } from "../sim/world/sim-time.ts";
 
-const CALM_CACHE = { timeout: 0, serverError: 0, laggingRead: 0, doubledEvent: 0, tokenZero: 0 };
+const CALM_CACHE = {
+  timeout: 0,
+  serverError: 0,
+  laggingRead: 0,
+  doubledEvent: 0,
+  tokenZero: 0,
+  clientFirst: 0,
+};
 const CALM_LOG = { publishTimeout: 0, unreachable: 0 };
 /** Virtual time in which whatever a test waits for must have come. */
 const PATIENCE_MS = 600_000;
@@ -56,7 +63,13 @@ export class CalmSites {
     this.sites = names.map((name) => {
       const wall = new WallClock(this.#time, 0);
       const nothing = (): void => undefined;
-      const options = { faults: CALM_CACHE, wall, onChange: nothing, onDeaf: nothing };
+      const options = {
+        faults: CALM_CACHE,
+        wall,
+        onChange: nothing,
+        onDeaf: nothing,
+        clientFirst: nothing,
+      };
       const config = configOf(names, rule, limits);
       const local = localName(policyOf(config, "sessions"), name);
       const caches = new Map([[local, new SimCache(local, parts, options)]]);

@@ -60,6 +60,13 @@ export const PLANTED: readonly PlantedFault[] = [
     faults: ["cacheRestart"],
   },
   {
+    what: "a remove that a copy of the key undid is forgotten",
+    file: "site-agent/tail/capture.ts",
+    text: "if (!isCopy || mark.afterRemove !== true ||",
+    instead: "if (copies !== undefined || !isCopy || mark.afterRemove !== true ||",
+    faults: ["cacheRestart", "clientFirst"],
+  },
+  {
     what: "what was evicted counts as removed",
     file: "site-agent/tail/absences.ts",
     text: 'if (evicts) return { verdict: "absent", reason: "the cache evicts" };',

@@ -10,6 +10,8 @@ export class Client {
   readonly #server: SimCacheServer;
   readonly #parts: SimWorldParts;
   readonly #profile: Profile;
+  /** Changes that came in the moment before one of Isthmus. */
+  #firsts = 0;
 
   constructor(site: string, server: SimCacheServer, parts: SimWorldParts, profile: Profile) {
     this.#site = site;
@@ -28,6 +30,22 @@ export class Client {
     const value = this.#value(cacheName, key, id);
     this.#put(cache, key, value, { lifespanMs: 0, maxIdleMs: 0 }, 1);
     return value;
+  }
+
+  /** One operation on a key, of a client that comes in the moment before Isthmus does. */
+  first(cacheName: string, key: string): void {
+    const used = this.#profile.caches.find(({ name }) => name === cacheName);
+    if (used === undefined) return;
+    const { random } = this.#parts;
+    this.#firsts += 1;
+    const cache = this.#cache(cacheName);
+    const value = this.#value(cacheName, key, `f${this.#firsts}`);
+    const isBrief = random.chance(0.3);
+    if (isBrief || random.chance(0.5)) {
+      this.#put(cache, key, value, this.#expiry(used, random.between(0, 1)), random.between(0, 1));
+      if (!isBrief) return;
+    }
+    this.#remove(cache, key);
   }
 
   /** One operation, as the step draws it. */

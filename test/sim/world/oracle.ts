@@ -9,6 +9,8 @@ interface Write {
   readonly text: string | undefined;
   /** By the site's clock, ms since the epoch: its version is not dated earlier, as long as it {@link isHeard}. */
   readonly at: number;
+  /** A remove of a key without a copy: all that is left of it is the event that tells of it. */
+  readonly isOfAbsent: boolean;
   /** A listener told of it, and nothing came in between: it was captured, or what its site wrote after it. */
   isHeard: boolean;
   /** Whoever wrote later saw this one, and Isthmus had it in its ledger then: it must never show again. */
@@ -67,20 +69,30 @@ export class Oracle {
     }
     const count = this.#changes.get(`${site}\0${key}`) ?? 0;
     this.#changes.set(`${site}\0${key}`, count + 1);
-    if (before === undefined && after === undefined) return;
+    const known = row?.presence === "absent" && after === undefined ? row.siblings : [];
+    const isOfAbsent = known.length > 0;
+    if (before === undefined && after === undefined && !isOfAbsent) return;
     const isKnown =
       before === undefined
         ? row?.presence === "tombstone"
         : row?.presence === "live" && row.held?.hash === hashOf(before.value);
     this.#ids += 1;
     const text = after?.value.toString();
+    // What is removed without having been captured may come and go between two reads.
     const isLasting =
       after === undefined
-        ? row?.presence === "live"
+        ? isKnown && row?.presence === "live"
         : after.lifespanMs + after.maxIdleMs === 0 && !isAsBefore(row, before, after);
     const isHeard = seen.isHeard && isLasting;
     const { at } = seen;
-    const write: Write = { id: this.#ids, site, text, at, isHeard, supersededBy: undefined };
+    const bare = { id: this.#ids, site, text, at, isHeard, isOfAbsent };
+    const write: Write = { ...bare, supersededBy: undefined };
+    if (isOfAbsent && seen.isHeard && seen.isProof) {
+      const hashes = new Set(known.map((version) => version.hash));
+      for (const each of history.writes)
+        if (each.text !== undefined && hashes.has(hashOf(Buffer.from(each.text))))
+          each.supersededBy ??= write;
+    }
     if (isKnown && seen.isProof) for (const each of shown) each.supersededBy ??= write;
     history.writes.push(write);
     history.shows.set(site, [write]);
@@ -100,6 +112,17 @@ export class Oracle {
       if (write.supersededBy?.site === site) write.supersededBy = undefined;
     }
     this.unheard(site, key);
+  }
+
+  /** Events of a site are lost: those that tell of removes of keys without a copy were the only trace of these. */
+  untold(site: string, sinceMs: number): void {
+    for (const { writes } of this.#keys.values()) {
+      for (const write of writes) {
+        const by = write.supersededBy;
+        if (by?.isOfAbsent === true && by.site === site && by.at >= sinceMs)
+          write.supersededBy = undefined;
+      }
+    }
   }
 
   /** What clients of a site did to a key may be found later, by a scan, which dates it otherwise. */

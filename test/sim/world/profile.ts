@@ -7,6 +7,7 @@ export const RATES = [
   "laggingRead",
   "doubledEvent",
   "tokenZero",
+  "clientFirst",
   "publishTimeout",
   "natsUnreachable",
   "clockSkew",

@@ -1,5 +1,6 @@
 /** What must have happened at least once in a run of some hundred seeds: else it was not tested. */
 export const RARE: readonly string[] = [
+  "fault: a client came first",
   "fault: NATS unreachable",
   "fault: asked to stop",
   "fault: cache restarted empty",

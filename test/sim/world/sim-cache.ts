@@ -44,6 +44,8 @@ export interface CacheFaults {
   doubledEvent: number;
   /** A write by other means than Hot Rod: its entry has no token. */
   tokenZero: number;
+  /** A client changes a key in the moment before a write of Isthmus comes to it. */
+  clientFirst: number;
 }
 
 /** The registered listener of one process. */
@@ -88,6 +90,7 @@ export class SimCache {
   readonly #unanswered = new Map<Key, Unanswered[]>();
   readonly #onChange: (change: Change) => void;
   readonly #onDeaf: () => void;
+  readonly #clientFirst: (key: Key) => void;
   isUp = true;
 
   constructor(
@@ -99,6 +102,8 @@ export class SimCache {
       readonly onChange: (change: Change) => void;
       /** Events are lost from now on, and those that are under way too. */
       readonly onDeaf: () => void;
+      /** Has a client change a key. */
+      readonly clientFirst: (key: Key) => void;
     },
   ) {
     this.name = name;
@@ -107,6 +112,7 @@ export class SimCache {
     this.wall = options.wall;
     this.#onChange = options.onChange;
     this.#onDeaf = options.onDeaf;
+    this.#clientFirst = options.clientFirst;
     this.#reap();
   }
 
@@ -187,6 +193,14 @@ export class SimCache {
   /** Takes an entry away without an event; true if there was one. */
   evict(key: Key): boolean {
     return this.#entries.delete(key);
+  }
+
+  /** A write by Isthmus has come to the server, and is done next. */
+  arrives(key: Key): void {
+    const { random, counts } = this.parts;
+    if (!random.chance(this.faults.clientFirst)) return;
+    counts.add("fault: a client came first");
+    this.#clientFirst(key);
   }
 
   /** A write by Isthmus gets no answer that says whether it was done. */

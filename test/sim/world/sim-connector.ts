@@ -65,6 +65,7 @@ export class ConnectedCache implements CacheConnector {
     const put = (): number => cache.put(key, bytes, expiry, "isthmus");
     return this.#ask(
       (done) => {
+        cache.arrives(key);
         const before = cache.access(key);
         if (expected === "missing") {
           if (before !== undefined) done("lost");
@@ -81,7 +82,10 @@ export class ConnectedCache implements CacheConnector {
     const cache = this.#found();
     const remove = (): number => cache.remove(key, "isthmus");
     return this.#ask(
-      (done) => this.#compareAndSet(key, expected, remove, done),
+      (done) => {
+        cache.arrives(key);
+        this.#compareAndSet(key, expected, remove, done);
+      },
       () => cache.unanswered(key, { expected, value: undefined }),
     );
   }

@@ -46,6 +46,11 @@ const QUIET_MS_MAX = 180_000;
 const REST_MS = 1_500;
 /** Every so many steps the bounds of what is in memory are looked at. */
 const BOUNDS_EVERY = 64;
+/** An event is looked at by then, in ms: what lost its listener longer ago is none of its. */
+const UNTOLD_MS = 10_000;
+/** A cache is filled again within this, in ms, and before so many of the writes to it comes a client. */
+const REFILL_MS = 5_000;
+const REFILL_FIRST = 0.5;
 
 /**
  * A whole world in one seed: sites with their caches, logs and links, the real code of each site's process, clients, faults,
@@ -139,6 +144,7 @@ export class World {
     acts.stop();
     this.#heal();
     await this.#settle("after the faults");
+    if (this.#failure === undefined) await this.#refill();
     if (this.#failure === undefined) await this.#change();
     for (let round = 0; round < 2 && this.#failure === undefined; round++) {
       await this.#probe(round);
@@ -169,6 +175,23 @@ export class World {
         }
       },
     });
+  }
+
+  /** A cache comes back empty once more, and what clients do to its keys while it is filled is the last word on them. */
+  async #refill(): Promise<void> {
+    const { faults } = this.#profile;
+    if (!faults.has("cacheRestart") || !faults.has("clientFirst")) return;
+    const site = this.#random.pick(this.#sites);
+    const { caches } = site.ground;
+    this.#trace.add(`${site.name}: cache goes down once more, to come back empty`);
+    this.#cacheLost(site, true);
+    caches.stop();
+    await this.#time.run(this.#time.now + this.#random.between(50, 500));
+    for (const { faults: rates } of caches.caches.values()) rates.clientFirst = REFILL_FIRST;
+    caches.startEmpty();
+    await this.#time.run(this.#time.now + REFILL_MS);
+    for (const { faults: rates } of caches.caches.values()) rates.clientFirst = 0;
+    await this.#settle("after a refill");
   }
 
   /** What the operator changes once the faults are over. */
@@ -350,9 +373,11 @@ export class World {
             laggingRead: p("laggingRead", 0.5),
             doubledEvent: p("doubledEvent", 0.3),
             tokenZero: p("tokenZero", 0.3),
+            clientFirst: p("clientFirst", 0.2),
           },
           onChange: (change) => this.#changed(name, cache, change),
           onDeaf: () => this.#deaf(name),
+          clientFirst: (key) => this.#clients.get(name)?.first(cache, key),
         });
       const cacheNames = [...this.#profile.caches.map((c) => c.name), NEVER, OFF];
       const caches = new Map(cacheNames.map((cache) => [cache, make(cache)]));
@@ -437,6 +462,8 @@ export class World {
   /** Events that are under way are lost: a scan will find what they told of. */
   #deaf(name: string): void {
     const site = this.#site(name);
+    const sinceMs = site.ground.wall.now() - UNTOLD_MS;
+    for (const oracle of this.#oracles.values()) oracle.untold(name, sinceMs);
     for (const [cache, key, oracle] of this.#everyKey()) {
       if (!this.#isCaptured(site, cache, key)) oracle.unheard(name, key);
     }

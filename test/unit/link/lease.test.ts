@@ -8,7 +8,7 @@ import {
   decodeLease,
   encodeLease,
 } from "../../../gateway/link/lease-rule.ts";
-import type { LeaseRecord } from "../../../gateway/link/lease-rule.ts";
+import type { LeaseRecord, Predecessor } from "../../../gateway/link/lease-rule.ts";
 import { ErrorCode, IsthmusError } from "../../../topology/errors.ts";
 import { LEASE_MARGIN_MS } from "../../../topology/limits.ts";
 import type { Clock, LeaseStore } from "../../../topology/ports.ts";
@@ -82,7 +82,7 @@ const AWAY = new IsthmusError(ErrorCode.NatsUnreachable, "away");
 function world() {
   const clock = new HandClock();
   const store = new MemoryStore();
-  const acquire = (id: string, standby = false) =>
+  const acquire = (id: string, standby = false, predecessor?: Predecessor) =>
     Lease.acquire(
       {
         site: "nyc",
@@ -91,6 +91,7 @@ function world() {
         logger: new MemoryLogger(),
         holder: holder(id),
         standby,
+        predecessor,
         times: TIMES,
       },
       NEVER,
@@ -138,6 +139,21 @@ describe("the lease", () => {
     const next = await passing(clock, acquire("b"));
     expect(clock.ms).toBeGreaterThanOrEqual(dead.deadline());
     expect(next.term).toBeGreaterThan(dead.term);
+  });
+
+  it("of the predecessor on the same ledger is taken once what that had begun is over", async () => {
+    const { clock, acquire } = world();
+    const dead = await passing(clock, acquire("a"));
+    await clock.advance(1_000);
+    const overMs = clock.ms + 3_000;
+    const next = await passing(
+      clock,
+      acquire("b", false, { host: "host-a", holderId: "a", overMs }),
+    );
+    expect(clock.ms).toBeGreaterThanOrEqual(overMs);
+    expect(clock.ms).toBeLessThan(overMs + TIMES.renewMs / 2);
+    expect(next.term).toBeGreaterThan(dead.term);
+    await expect(dead.renew()).rejects.toMatchObject({ code: ErrorCode.LeaseLost });
   });
 
   it("lets a standby wait for a living holder, and take over after it", async () => {
@@ -261,6 +277,28 @@ describe("the rule of acquisition", () => {
       kind: "write",
       expectedRevision: 4,
     });
+  });
+
+  it("waits a predecessor's operations out, though its last renewal came late", () => {
+    const before = { host: "host-a", holderId: "a", overMs: 3_000 };
+    const later = { ...seen, revision: 5 };
+    const step = (ms: number) => decideAcquire(seen, later, ms, false, before);
+    expect(step(2_999)).toEqual({ kind: "wait", untilMs: 3_000 });
+    expect(step(3_000)).toEqual({ kind: "write", expectedRevision: 5 });
+  });
+
+  it("takes nobody for a predecessor on another host, or with another id", () => {
+    const untilMs = 500 + 10_000 + LEASE_MARGIN_MS;
+    for (const [host, holderId] of [
+      ["host-b", "a"],
+      ["host-a", "b"],
+    ] as const) {
+      const other = { host, holderId, overMs: 3_000 };
+      expect(decideAcquire(seen, seen, 3_000, false, other)).toEqual({ kind: "wait", untilMs });
+      expect(decideAcquire(seen, { ...seen, revision: 5 }, 3_000, false, other).kind).toBe(
+        "refuse",
+      );
+    }
   });
 
   it("takes a released lease at once", () => {

@@ -3,6 +3,7 @@ import { Intents } from "../../../site-agent/apply/intents.ts";
 import { UnknownWrites } from "../../../site-agent/apply/unknown-writes.ts";
 import { CacheStats } from "../../../site-agent/cache-stats.ts";
 import { DotReserve } from "../../../site-agent/dot-reserve.ts";
+import { GivenCopies } from "../../../site-agent/given-copies.ts";
 import { KeyLocks } from "../../../site-agent/key-locks.ts";
 import { LocalChanges, type LocalChangesParts } from "../../../site-agent/local-changes.ts";
 import { PastStates } from "../../../site-agent/past-states.ts";
@@ -104,6 +105,7 @@ export class ApplierBench {
       unknownWrites: this.unknownWrites,
       intents: new Intents(ledger, "sessions"),
       past: new PastStates(clock),
+      copies: new GivenCopies(),
       listener: () => 1,
       onConflict: (_key, versions) => this.conflicts.push(versions),
       unseenSince: () => this.unseenSince,
