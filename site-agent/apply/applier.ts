@@ -512,7 +512,7 @@ export class Applier {
 
   /** The key is gone. A remove only if an event says so; else expired, or without a copy for a reason nobody told. */
   async #foundMissing(key: Key, entry: Entry | undefined): Promise<void> {
-    const { dirty, clock, changes, rows, ledger, stats, dots } = this.#parts;
+    const { dirty, clock, changes, rows, ledger, stats, dots, past } = this.#parts;
     const { expirySlackMs, asksPeers, onIdle } = this.#parts;
     if (entry === undefined || entry.presence !== "live") return;
     const recovered = this.#recovered?.get(key);
@@ -533,6 +533,7 @@ export class Applier {
         { hint: "It is tried again by itself, when the gap is closed." },
       );
     }
+    past.replaced(key, entry.held);
     if (mark?.cause === "removed" || (mark?.cause === "expired" && end === undefined)) {
       await dots.ready();
       changes.remove(key, entry, mark.gapStart);

@@ -67,6 +67,13 @@ export const PLANTED: readonly PlantedFault[] = [
     faults: ["cacheRestart", "clientFirst"],
   },
   {
+    what: "what an apply found gone is not remembered, and a lagging replica's answer is a put",
+    file: "site-agent/apply/applier.ts",
+    text: "past.replaced(key, entry.held); if (mark?.cause",
+    instead: "if (mark?.cause",
+    faults: ["laggingRead", "clientFirst"],
+  },
+  {
     what: "what was evicted counts as removed",
     file: "site-agent/tail/absences.ts",
     text: 'if (evicts) return { verdict: "absent", reason: "the cache evicts" };',
