@@ -226,11 +226,14 @@ export class CacheAgent implements CacheHands {
     return this.idle.lastUses(keys);
   }
 
-  /** The keys that wait for a copy from a peer, but for those of {@link CacheAgent.idle}. */
+  /** The keys that wait for a copy from a peer, but for those of {@link CacheAgent.idle}; what ended meanwhile ends here. */
   async *absentKeys(): AsyncIterable<Key> {
     // While a lost ledger is rebuilt, rows without a copy are those that no scan has come to: the cache may hold one.
     if (this.#rebuilding.isOn || this.#refills.problem !== undefined) return;
-    yield* this.idle.absentKeys(false);
+    for await (const key of this.idle.absentKeys(false)) {
+      if (!this.#invalidate && this.idle.hasEnded(key)) await this.#applier.settle(key);
+      else yield key;
+    }
   }
 
   /** A fault elsewhere (log trimmed, mode switched on) asks for a repair: the cache is scanned again. */
@@ -402,7 +405,7 @@ export class CacheAgent implements CacheHands {
     const opened = this.#info?.runs ?? new Map<string, string>();
     const repaired = await this.#repairs.run(this.#unseenSince ?? gap.since, opened, signal);
     if (repaired === undefined) return;
-    await this.#review.run(signal, this.#isNew);
+    await this.#review.run(signal, this.#isNew || this.#rebuilding.isOn);
     if (signal.aborted || this.#gap !== gap) return;
     this.#gap = undefined;
     this.#state = "live";
@@ -511,7 +514,7 @@ export class CacheAgent implements CacheHands {
         void queued.run().catch((error: unknown) => this.#block(error));
       },
       onOversized: onUnsendable,
-      isNew: () => this.#isNew,
+      isBeside: (before) => this.#isNew || this.#rebuilding.isBeside(before),
       givesWay: (key, entry, state, hash) => {
         if (entry === undefined) return undefined;
         const isTold = this.#rebuilding.hasTold(key, hash);

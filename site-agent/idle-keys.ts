@@ -3,7 +3,7 @@ import type { CacheLedger, CacheState, Clock, LastUse, Ledger } from "../topolog
 import type { Key } from "../topology/version/entry.ts";
 import type { ConflictPolicy } from "../topology/policy/conflict.ts";
 import { maxIdleShown, writtenAt } from "../topology/version/max-idle.ts";
-import type { MergeRegistry } from "../topology/version/show.ts";
+import { type MergeRegistry, shown, valuesNeeded } from "../topology/version/show.ts";
 import type { CacheStats } from "./cache-stats.ts";
 import type { KeyLocks } from "./key-locks.ts";
 import type { OwnUses } from "./own-uses.ts";
@@ -61,6 +61,15 @@ export class IdleKeys {
     const entry = this.#rows.get(key);
     if (entry?.presence !== "absent") return undefined;
     return maxIdleShown(entry.siblings, this.#policy, this.#merges);
+  }
+
+  /** Whether the lifespan of what shows of a key is over: no copy of it will come any more. */
+  hasEnded(key: Key): boolean {
+    const { siblings = [] } = this.#rows.get(key) ?? {};
+    if (valuesNeeded(siblings, this.#policy).length > 0) return false;
+    const shows = shown(siblings, this.#policy, this.#merges);
+    if (shows?.kind !== "put" || shows.expiresAt === 0) return false;
+    return shows.expiresAt + shows.offsetMs <= this.#clock.now();
   }
 
   /** The keys that wait. */

@@ -28,8 +28,11 @@ export interface LocalChangesParts {
   readonly onQueued: () => void;
   /** Called for a value above the limit: the change is versioned here, but cannot be sent. */
   readonly onOversized: (key: Key, bytes: number) => void;
-  /** No scan of the cache ever ended here: what it holds was written by somebody who had seen no peer's version. */
-  readonly isNew?: () => boolean;
+  /**
+   * Whoever changed the key may have seen nothing of what its row knows of other sites: no scan of the cache ever ended here,
+   * or the ledger was lost.
+   */
+  readonly isBeside?: (before: Entry) => boolean;
   /**
    * The row of what a scan found where that is no change: the ledger was lost, and a version of the key is known that it is
    * not. undefined: it is a change.
@@ -140,14 +143,14 @@ export class LocalChanges {
       held: Entry["held"];
     },
   ): Entry {
-    const { site, ledger, dots, stats, frozenSeq, onQueued, isNew } = this.#parts;
+    const { site, ledger, dots, stats, frozenSeq, onQueued } = this.#parts;
     const { kind, hash, expiresAt, maxIdleMs } = change;
     const floor = this.#parts.floor();
     const dot = dots.next();
     this.#parts.onVersion(dot);
     const at = change.at ?? dotMs(dot);
     const write = { site, dot, at, kind, hash, expiresAt, maxIdleMs };
-    const isBeside = before !== undefined && isNew?.() === true;
+    const isBeside = before !== undefined && this.#parts.isBeside?.(before) === true;
     const context = isBeside ? EMPTY_CONTEXT : (before?.context ?? floor);
     const versions = isBeside ? besideOthers(before, write) : localWrite(before, floor, write);
     let outboxSeq = before?.outboxSeq ?? 0;

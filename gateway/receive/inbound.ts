@@ -203,8 +203,9 @@ export class Inbound {
   }
 
   /**
-   * A mirror that was away while its origin trimmed goes to the origin's end all the same, with holes that nothing tells of:
-   * all is read, and the cache's newest record was not among it.
+   * A mirror that was away while its origin trimmed goes to the origin's end all the same, with holes that nothing tells of; and
+   * where a log lost an end that the mirror has, what the origin writes in its place never comes. All is read, and the cache's
+   * newest record was not among it.
    */
   #tellSkipped(mirror: MirrorState, log: LogState): void {
     const { origin, positions, onGap, announcedEnd, clock } = this.#parts;
@@ -215,11 +216,14 @@ export class Inbound {
       const end = announcedEnd(cache) ?? 0;
       const isRead = receiver.isIdle && receiver.blocked === undefined && mirror.lastSeq >= end;
       const stands = this.#standing.get(cache);
-      if (!isRead || !trimmedPast(log, seq, end)) this.#standing.delete(cache);
+      if (!isRead || seq >= end) this.#standing.delete(cache);
       else if (stands?.seq !== seq) this.#standing.set(cache, { seq, since: clock.monotonic() });
       else if (clock.monotonic() - stands.since >= MIRROR_STALL_MS) {
         positions.setToldMissing(origin, cache, { created: log.created, seq: end });
-        onGap([cache], `the log of ${origin} was trimmed while its mirror was away`);
+        const why = trimmedPast(log, seq, end)
+          ? "was trimmed while its mirror was away"
+          : "has other records than its mirror";
+        onGap([cache], `the log of ${origin} ${why}`);
       }
     }
   }

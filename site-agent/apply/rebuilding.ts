@@ -2,7 +2,7 @@ import { DOT_RESERVE_MS } from "../../topology/limits.ts";
 import type { SiteName } from "../../topology/names.ts";
 import type { CacheLedger, PeerEntry, ServerRuns } from "../../topology/ports.ts";
 import { dotMs } from "../../topology/version/dot.ts";
-import type { Context, Key, Sibling, ValueHash } from "../../topology/version/entry.ts";
+import type { Context, Entry, Key, Sibling, ValueHash } from "../../topology/version/entry.ts";
 import type { Arrival } from "../../topology/version/join.ts";
 import { runningSince } from "../connector/server-run.ts";
 import { ToldValues } from "../told-values.ts";
@@ -49,6 +49,16 @@ export class Rebuilding {
     if (!("floor" in told) && !this.#told.add(key, told)) this.#isBlind = true;
     const entry = rebuilt(rows.get(key), floor(), told, (version) => this.#wasHeld(version));
     if (entry !== undefined) rows.put(key, entry);
+  }
+
+  /**
+   * Whether who changed a key now may have seen less than its row knows: other sites went on while nobody was here. What the
+   * row says that the cache holds was seen.
+   */
+  isBeside({ presence, held, siblings }: Entry): boolean {
+    const isShown =
+      presence === "live" && siblings.length === 1 && siblings[0]?.hash === held?.hash;
+    return this.#isOn && !isShown;
   }
 
   /** Whether a log told of this value of the key. */

@@ -226,7 +226,8 @@ export class Capture {
     const { rows, stats, listener } = this.#parts;
     const held = entry?.held;
     if (entry !== undefined && held !== undefined && entry.presence === "live") {
-      if (isEchoEvent(held, mark, listener())) {
+      // One behind which another came, while it waited for the key's lock, may be of an earlier write.
+      if (this.#parts.dirty.peek(key) === undefined && isEchoEvent(held, mark, listener())) {
         stats.echoesByEvent += 1;
         rows.put(key, { ...entry, held: { ...held, token: mark.token } });
         return true;

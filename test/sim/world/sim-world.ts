@@ -428,12 +428,13 @@ export class World {
     const oracle = this.#oracles.get(cache);
     if (oracle === undefined) return;
     const site = this.#site(name);
-    // What was put there and taken away before it was captured leaves no trace: its absence may be an eviction.
-    const isUntraced = by === "client" && after === undefined && this.#kindOf(cache) === "evicts";
+    const isProof = this.#isProof(site, cache, change, oracle);
+    // What was put and taken away before it was captured leaves no trace where its absence may have another reason.
+    const isUntraced = by === "client" && after === undefined && !isProof;
     if (isUntraced && !this.#isStateKnown(site, cache, key, change.before))
       oracle.unsure(name, key);
     oracle.changed(name, change, rowOf(site, cache, key), {
-      isProof: this.#isProof(site, cache, change, oracle),
+      isProof,
       isHeard: this.#isHeard(site, cache) && !cacheOf(site, cache).mayBeOurs(change),
       at: site.ground.wall.now(),
     });

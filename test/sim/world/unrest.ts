@@ -64,7 +64,10 @@ function unrestOfReceivers(
     const origin = sites.find((s) => s.name === receiver.origin);
     const end = origin?.ground.log.stream?.last(logSubject(receiver.origin, name))?.seq ?? 0;
     if (!receiver.isIdle) return `is applying from ${receiver.origin}`;
-    const { seq } = receiver.applied();
+    // What it was told that it will never get, a resync has made up for.
+    const created = origin?.ground.log.stream?.created ?? "";
+    const told = site?.positions.knownUpTo(receiver.origin, name, created) ?? 0;
+    const seq = Math.max(receiver.applied().seq, told);
     if (seq < end) return `is at ${seq} of ${end} of ${receiver.origin}`;
   }
   return undefined;
