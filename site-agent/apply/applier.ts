@@ -359,7 +359,8 @@ export class Applier {
   ): Promise<Written> {
     // A remove of a key that is not here: look whether a local write came that no event told of yet.
     // Under invalidate a load may have come meanwhile, which no read of the key told of yet: it is older than what arrived.
-    const isGone = entry?.presence === "tombstone" && !this.#parts.invalidate;
+    const { invalidate, unseenSince } = this.#parts;
+    const isGone = entry?.presence === "tombstone" && !invalidate && unseenSince() === undefined;
     const isRight = presence === "live" || held !== undefined || isGone;
     // After an unclean end the cache may hold what came in between, of which the row knows nothing (I6).
     if (isRight && this.#recovered === undefined) return { end: "done", token: held?.token };

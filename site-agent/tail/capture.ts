@@ -7,7 +7,7 @@ import type {
   Clock,
   Ledger,
 } from "../../topology/ports.ts";
-import type { Entry, Held, Key, ValueHash } from "../../topology/version/entry.ts";
+import type { Entry, Held, Key, ValueHash, Versions } from "../../topology/version/entry.ts";
 import type { CacheStats } from "../cache-stats.ts";
 import type { DotReserve } from "../dot-reserve.ts";
 import type { GivenCopies } from "../given-copies.ts";
@@ -41,6 +41,8 @@ export interface CaptureParts {
   readonly unknownWrites: UnknownWrites;
   readonly past: PastStates;
   readonly copies: GivenCopies;
+  /** Of what a scan found, or came up and is no change: it may be older than what the row, whose versions are given, shows. */
+  readonly isDoubtful: (versions: Versions, hash: ValueHash) => boolean;
   /** What a key holds is not what its row says that shows: it is to be written again. */
   readonly onSuperseded: (key: Key) => void;
   /** A write of ours without an answer was done after all: the key's row is to say so. */
@@ -350,6 +352,8 @@ export class Capture {
           at: dateOf(state, mark.gapStart),
           seenBy: verdict.seenBy,
         });
+        if (mark.cause === "scan" && entry !== undefined && this.#parts.isDoubtful(entry, hash))
+          this.#parts.onSuperseded(key);
         if (!verdict.settled) this.#readAgain(key, mark);
         return true;
       case "remove":
@@ -368,6 +372,7 @@ export class Capture {
       case "adopt":
         if (entry === undefined || state === undefined) return false;
         rows.put(key, { ...entry, presence: "live", held: heldOf(state, hash, verdict.seenBy) });
+        if (this.#parts.isDoubtful(entry, hash)) this.#parts.onSuperseded(key);
         return true;
       case "absence":
         if (entry !== undefined) this.#parts.onAbsence(key, entry, mark);

@@ -54,8 +54,8 @@ export interface Evidence {
   readonly isPast: boolean;
 }
 
-/** Metadata floors a lifespan to seconds, so equal expiries may be read up to this far apart. */
-export const EXPIRY_TOLERANCE_MS = 1_000;
+/** Metadata floors a lifespan to seconds, and clocks are set right by steps, so equal expiries may be read up to this far apart. */
+export const EXPIRY_TOLERANCE_MS = 1_500;
 
 /** Whether two expiries are the same write's, as far as metadata can tell. */
 export function sameExpiry(
@@ -63,7 +63,7 @@ export function sameExpiry(
   b: { expiresAt: number; maxIdleMs: number },
 ): boolean {
   if ((a.expiresAt === 0) !== (b.expiresAt === 0)) return false;
-  if (Math.abs(a.expiresAt - b.expiresAt) > EXPIRY_TOLERANCE_MS + 50) return false;
+  if (Math.abs(a.expiresAt - b.expiresAt) > EXPIRY_TOLERANCE_MS) return false;
   return Math.abs(a.maxIdleMs - b.maxIdleMs) < 1_000;
 }
 

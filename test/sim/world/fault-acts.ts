@@ -140,6 +140,7 @@ export class FaultActs {
     takeover: (site, x) => {
       const { process } = site;
       if (site.ground.lease === undefined || process === undefined || process.paused) return;
+      if (site.isStopping) return;
       this.#say(`${site.name}: process hangs, another one takes over`, "takeover");
       site.takeOver();
       this.#targets.onLedgerLost(site);

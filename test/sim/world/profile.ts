@@ -41,11 +41,10 @@ export const SWITCHED_OFF: Readonly<Record<string, string>> = {
   siteAddedToLostLog:
     "a new site that could not ask a peer at its start takes that one's log for whole, though it was made anew",
   lateWriteOfTheDead: "what a server does seconds after its sender died counts as a change",
-  ledgerTailAndLogEndLost:
-    "a ledger that lost its tail does not know that its log lost its end as well, and draws sequences that a mirror has already",
-  ledgerLost:
-    "what a client wrote while the ledger was away is versioned as if it had seen what the peers wrote until the rebuild, and so replaces it",
-  takeover: "the process that takes over has a ledger of its own, which counts as lost: see there",
+  ledgerAndLogEndLost:
+    "a ledger that is lost, or lost its tail, does not know that its log lost its end as well, and draws sequences that a mirror has already",
+  ledgerAndLogLost:
+    "a site that loses its ledger and its log at once knows of itself only what its peers tell",
   policySwitch:
     "what one site dropped as a tombstone, another still has, and may show by the new policy",
   modeSwitch: "what was passed over while a cache was off comes back only by a resync",
@@ -132,8 +131,10 @@ export function drawProfile(seed: number, only?: ReadonlySet<Fault>): Profile {
   const likely = random.pick([0.1, 0.25, 0.4]);
   const drawn = FAULTS.filter(() => random.chance(likely));
   const faults = new Set<Fault>(drawn.filter((fault) => !(fault in SWITCHED_OFF)));
-  const losesBoth = faults.has("powerCut") && faults.has("logTruncated");
-  if (losesBoth && "ledgerTailAndLogEndLost" in SWITCHED_OFF) faults.delete("logTruncated");
+  const losesLedger = (["powerCut", "ledgerLost", "takeover"] as const).some((f) => faults.has(f));
+  if (losesLedger && "ledgerAndLogEndLost" in SWITCHED_OFF) faults.delete("logTruncated");
+  const losesBoth = faults.has("ledgerLost") || faults.has("takeover");
+  if (losesBoth && "ledgerAndLogLost" in SWITCHED_OFF) faults.delete("logDeleted");
   const paceMs = random.pick([4, 20, 80, 250]);
   const changes = ["none", "none", "none", "none", "policy", "site added", "site removed"] as const;
   const change = random.pick(changes);

@@ -185,6 +185,8 @@ export class SimSite {
 
   /** The process hangs, and a second one is started on another host, with a ledger of its own. */
   takeOver(): void {
+    // One at a time.
+    if (this.#former?.process.alive === true) return;
     this.#former = this.#run;
     this.#former?.process.pause();
     this.disk = this.#newDisk();
