@@ -43,6 +43,8 @@ export const SWITCHED_OFF: Readonly<Record<string, string>> = {
   lateWriteOfTheDead: "what a server does seconds after its sender died counts as a change",
   ledgerAndLogEndLost:
     "a ledger that is lost, or lost its tail, does not know that its log lost its end as well, and draws sequences that a mirror has already",
+  lateRecordInNewLog:
+    "what a hung process sent may be stored once its successor has made a trimmed log anew, whose term record has the same sequence",
   ledgerAndLogLost:
     "a site that loses its ledger and its log at once knows of itself only what its peers tell",
   policySwitch:
@@ -133,6 +135,8 @@ export function drawProfile(seed: number, only?: ReadonlySet<Fault>): Profile {
   const faults = new Set<Fault>(drawn.filter((fault) => !(fault in SWITCHED_OFF)));
   const losesLedger = (["powerCut", "ledgerLost", "takeover"] as const).some((f) => faults.has(f));
   if (losesLedger && "ledgerAndLogEndLost" in SWITCHED_OFF) faults.delete("logTruncated");
+  const isLate = faults.has("takeover") && faults.has("publishTimeout");
+  if (isLate && "lateRecordInNewLog" in SWITCHED_OFF) faults.delete("logTrimmed");
   const losesBoth = faults.has("ledgerLost") || faults.has("takeover");
   if (losesBoth && "ledgerAndLogLost" in SWITCHED_OFF) faults.delete("logDeleted");
   const paceMs = random.pick([4, 20, 80, 250]);
