@@ -549,9 +549,8 @@ export class CacheAgent implements CacheHands {
       unknownWrites: this.#unknownWrites,
       past: this.#past,
       copies: this.#copies,
-      // Under `invalidate` no log tells which value a copy is of, and to be without one costs a load.
-      isDoubtful: ({ siblings }, hash) =>
-        this.#invalidate && this.#rebuilding.isOn && siblings.some((s) => s.hash !== hash),
+      isDoubtful: (versions, hash) =>
+        this.#invalidate && this.#rebuilding.isDoubtful(versions, hash),
       onSuperseded: (key) => this.#settle(key, "contest"),
       onStray: (key, entry, { read, write }) => {
         this.rows.put(key, this.#applier.adopted(entry, read.state, read.hash));

@@ -2,7 +2,14 @@ import { DOT_RESERVE_MS } from "../../topology/limits.ts";
 import type { SiteName } from "../../topology/names.ts";
 import type { CacheLedger, PeerEntry, ServerRuns } from "../../topology/ports.ts";
 import { dotMs } from "../../topology/version/dot.ts";
-import type { Context, Entry, Key, Sibling, ValueHash } from "../../topology/version/entry.ts";
+import type {
+  Context,
+  Entry,
+  Key,
+  Sibling,
+  ValueHash,
+  Versions,
+} from "../../topology/version/entry.ts";
 import type { Arrival } from "../../topology/version/join.ts";
 import { runningSince } from "../connector/server-run.ts";
 import { ToldValues } from "../told-values.ts";
@@ -59,6 +66,14 @@ export class Rebuilding {
     const isShown =
       presence === "live" && siblings.length === 1 && siblings[0]?.hash === held?.hash;
     return this.#isOn && !isShown;
+  }
+
+  /**
+   * Under `invalidate`, of a copy of that hash: no log tells which value a copy is of, so it may be older than what the key's
+   * versions say, and to be without one costs a load.
+   */
+  isDoubtful({ siblings }: Versions, hash: ValueHash): boolean {
+    return this.#isOn && siblings.some((version) => version.hash !== hash);
   }
 
   /** Whether a log told of this value of the key. */

@@ -190,8 +190,10 @@ export class Capture {
   }
 
   /** Captures one key, whose lock is held until what it changed is committed. */
-  #captureHeld(key: Key, mark: Mark): void {
-    const { rows, locks } = this.#parts;
+  #captureHeld(key: Key, taken: Mark): void {
+    const { rows, locks, dirty } = this.#parts;
+    // Another event may have come while the key waited for its lock.
+    const mark = dirty.latest(key, taken);
     let failure: unknown;
     try {
       const entry = rows.get(key);
@@ -228,8 +230,7 @@ export class Capture {
     const { rows, stats, listener } = this.#parts;
     const held = entry?.held;
     if (entry !== undefined && held !== undefined && entry.presence === "live") {
-      // One behind which another came, while it waited for the key's lock, may be of an earlier write.
-      if (this.#parts.dirty.peek(key) === undefined && isEchoEvent(held, mark, listener())) {
+      if (isEchoEvent(held, mark, listener())) {
         stats.echoesByEvent += 1;
         rows.put(key, { ...entry, held: { ...held, token: mark.token } });
         return true;

@@ -36,6 +36,18 @@ const tellsOfModify = (mark: Mark): boolean =>
 /** Whether a mark tells of more than that the key came up: of a change of what was there, or its remove by a client. */
 export const tellsOfChange = (mark: Mark): boolean => tellsOfModify(mark) || tellsOfRemove(mark);
 
+/** One mark for two: what the newer says, and that the older came before it. A scan says less than any event. */
+const joined = (older: Mark, newer: Mark): Mark =>
+  newer.cause === "scan" && older.cause !== "scan"
+    ? older
+    : {
+        ...newer,
+        events: older.events + newer.events,
+        retried: newer.retried || older.retried,
+        afterRemove: newer.afterRemove === true || tellsOfRemove(older),
+        afterModify: newer.afterModify === true || tellsOfModify(older),
+      };
+
 /** Hash of what an expiry took away; "": something else did, or it was not told. */
 export const expiredHash = (mark: Mark | undefined): ValueHash =>
   mark?.cause === "expired" ? (mark.hash ?? "") : "";
@@ -109,18 +121,17 @@ export class DirtyKeys {
       this.#store(key, { ...mark, attempts: mark.attempts + 1 });
       return;
     }
-    const events = newer.events + mark.events;
-    const retried = newer.retried || mark.retried;
-    const afterRemove = newer.afterRemove === true || tellsOfRemove(mark);
-    const afterModify = newer.afterModify === true || tellsOfModify(mark);
-    this.#marks.set(key, { ...newer, events, retried, afterRemove, afterModify });
+    this.#marks.set(key, joined(mark, newer));
   }
 
-  /** Takes the mark of one key, if it has one. */
-  take(key: Key): Mark | undefined {
-    const mark = this.#marks.get(key);
-    if (mark !== undefined) this.#marks.delete(key);
-    return mark;
+  /** Why a held key is to be read by now: a mark that came since it was taken stands for both, and is taken too. */
+  latest(key: Key, mark: Mark): Mark {
+    const newer = this.#marks.get(key);
+    if (newer === undefined) return mark;
+    this.#marks.delete(key);
+    const both = joined(mark, newer);
+    this.#held.set(key, both);
+    return both;
   }
 
   /** The mark of one key without taking it. */

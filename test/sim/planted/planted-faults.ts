@@ -67,10 +67,10 @@ export const PLANTED: readonly PlantedFault[] = [
     faults: ["cacheRestart", "clientFirst"],
   },
   {
-    what: "what an apply found gone is not remembered, and a lagging replica's answer is a put",
-    file: "site-agent/apply/applier.ts",
-    text: "past.replaced(key, entry.held); if (mark?.cause",
-    instead: "if (mark?.cause",
+    what: "a key that waited for its lock is looked at for what was reported first",
+    file: "site-agent/tail/capture.ts",
+    text: "const mark = dirty.latest(key, taken);",
+    instead: "const mark = taken;",
     faults: ["laggingRead", "clientFirst"],
   },
   {

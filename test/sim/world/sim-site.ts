@@ -206,6 +206,12 @@ export class SimSite {
     former.process.resume();
   }
 
+  /** An operator ends the process that hung, if one does. */
+  endFormer(): void {
+    this.#former?.process.kill();
+    this.#former = undefined;
+  }
+
   /** Ends the process in good order; resolves when it is gone. */
   stop(): Promise<void> {
     this.#stopping ??= this.#stop().finally(() => {

@@ -217,6 +217,7 @@ export class World {
     });
     this.#configure(changed);
     for (const site of this.#sites) {
+      site.endFormer();
       if (site.isRunning && this.#random.chance(0.5)) void site.stop();
       else site.kill();
       await this.#time.run(this.#time.now + this.#random.between(0, 500));

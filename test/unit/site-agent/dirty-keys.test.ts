@@ -12,6 +12,15 @@ const event = (key: string, more: Partial<CacheEvent> = {}): CacheEvent => ({
   ...more,
 });
 
+/** The mark that is next, if it is of this key; nobody holds the key afterwards. */
+function take(dirty: DirtyKeys, key: string): Mark | undefined {
+  const [taken, mark] = dirty.takeNext() ?? [];
+  if (taken === undefined) return undefined;
+  expect(taken).toBe(key);
+  dirty.release(taken);
+  return mark;
+}
+
 describe("dirty keys", () => {
   it("keep one mark a key, with the latest event's cause, token and hash", () => {
     const dirty = new DirtyKeys(10);
@@ -26,9 +35,9 @@ describe("dirty keys", () => {
     const dirty = new DirtyKeys(10);
     dirty.markEvent(event("k", { retried: true }));
     dirty.markEvent(event("k"));
-    expect(dirty.take("k")?.retried).toBe(true);
+    expect(take(dirty, "k")?.retried).toBe(true);
     dirty.markEvent(event("k"));
-    expect(dirty.take("k")?.retried).toBe(false);
+    expect(take(dirty, "k")?.retried).toBe(false);
   });
 
   it("refuse a mark beyond the bound, of an event and of a scan, and never a key that is marked already (I12)", () => {
@@ -56,19 +65,49 @@ describe("dirty keys", () => {
   it("count the reads of a mark that is put back, unless a newer mark came meanwhile, which stands for both", () => {
     const dirty = new DirtyKeys(10);
     dirty.markEvent(event("k", { token: 1n, retried: true }));
-    let mark = dirty.take("k");
+    let mark = take(dirty, "k");
     if (mark !== undefined) dirty.putBack("k", mark);
     expect(dirty.peek("k")).toMatchObject({ token: 1n, attempts: 1, events: 1 });
-    mark = dirty.take("k");
+    mark = take(dirty, "k");
     dirty.markEvent(event("k", { token: 2n }));
     if (mark !== undefined) dirty.putBack("k", mark);
     expect(dirty.peek("k")).toMatchObject({ token: 2n, attempts: 0, events: 2, retried: true });
   });
 
+  it("make one mark of a held one and what came since, which says what came first; a scan says less than an event", () => {
+    const dirty = new DirtyKeys(10);
+    const removed = event("k", { cause: "removed", token: undefined, hash: undefined });
+    dirty.markEvent(removed);
+    const [, mark] = dirty.takeNext() ?? [];
+    if (mark === undefined) throw new Error("no mark");
+    dirty.markScan("k", 5, false);
+    expect(dirty.latest("k", mark)).toBe(mark);
+    dirty.markEvent(event("k", { cause: "created", token: 2n }));
+    const both = dirty.latest("k", mark);
+    expect(both).toMatchObject({ cause: "created", token: 2n, events: 2, afterRemove: true });
+    expect([dirty.peek("k"), dirty.newest("k")]).toEqual([undefined, both]);
+    expect(dirty.latest("k", both)).toBe(both);
+  });
+
+  it("tell a client's remove before the newest event from one that may be ours, or was repeated", () => {
+    const removed = (more: Partial<CacheEvent> = {}) =>
+      event("k", { cause: "removed", token: undefined, hash: undefined, ...more });
+    const after = (mark: (dirty: DirtyKeys) => unknown) => {
+      const dirty = new DirtyKeys(10);
+      mark(dirty);
+      dirty.markEvent(event("k", { cause: "created", token: 2n }));
+      return dirty.peek("k")?.afterRemove;
+    };
+    expect(after((dirty) => dirty.markEvent(removed()))).toBe(true);
+    expect(after((dirty) => dirty.markEvent(removed(), true))).toBe(false);
+    expect(after((dirty) => dirty.markEvent(removed({ retried: true })))).toBe(false);
+    expect(after(() => undefined)).toBe(false);
+  });
+
   it("never lose a mark that is put back, even when others took its place meanwhile (I7)", () => {
     const dirty = new DirtyKeys(1);
     dirty.markEvent(event("a"));
-    const mark = dirty.take("a");
+    const mark = take(dirty, "a");
     dirty.markEvent(event("b"));
     if (mark !== undefined) dirty.putBack("a", mark);
     expect(dirty.peek("a")).toBeDefined();
@@ -109,7 +148,7 @@ describe("dirty keys", () => {
   it("give every marked key, to one holder at a time, whatever the order of marks, reads and put-backs", () => {
     const step = fc.record({
       key: fc.constantFrom("a", "b", "c", "d"),
-      does: fc.constantFrom("event", "scan", "take", "takeNext", "putBack", "release"),
+      does: fc.constantFrom("event", "scan", "latest", "takeNext", "putBack", "release"),
     });
     fc.assert(
       fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
@@ -120,7 +159,6 @@ describe("dirty keys", () => {
           if (does === "event") dirty.markEvent(event(key));
           else if (does === "scan") dirty.markScan(key, 1, true);
           if (does === "event" || does === "scan") marked.add(key);
-          if (does === "take") expect(dirty.take(key) !== undefined).toBe(marked.delete(key));
           if (does === "takeNext") {
             const next = dirty.takeNext();
             const free = [...marked].filter((each) => !holders.has(each));
@@ -133,7 +171,10 @@ describe("dirty keys", () => {
           }
           const held = holders.get(key);
           if (held === undefined) continue;
-          if (does === "putBack") {
+          if (does === "latest") {
+            holders.set(key, dirty.latest(key, held));
+            marked.delete(key);
+          } else if (does === "putBack") {
             dirty.putBack(key, held);
             marked.add(key);
           } else if (does === "release") {
