@@ -36,9 +36,12 @@ const tellsOfModify = (mark: Mark): boolean =>
 /** Whether a mark tells of more than that the key came up: of a change of what was there, or its remove by a client. */
 export const tellsOfChange = (mark: Mark): boolean => tellsOfModify(mark) || tellsOfRemove(mark);
 
-/** One mark for two: what the newer says, and that the older came before it. A scan says less than any event. */
+/**
+ * One mark for two: what the newer says, and that the older came before it. A scan that missed the key says less than the
+ * event that tells why it is gone.
+ */
 const joined = (older: Mark, newer: Mark): Mark =>
-  newer.cause === "scan" && older.cause !== "scan"
+  newer.cause === "scan" && (older.cause === "removed" || older.cause === "expired")
     ? older
     : {
         ...newer,
