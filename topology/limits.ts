@@ -51,7 +51,7 @@ export const LEASE_TTL_MS = 15_000;
 export const LEASE_RENEW_MS = 3_000;
 /** One write of the lease is given up after this: four fit into a lease. */
 export const LEASE_WRITE_TIMEOUT_MS = 3_000;
-/** One operation on the cache is over after this: a lease must last longer than that. */
+/** A lease must last longer than this for an operation on the cache to begin: nearly all are over by then, see CACHE_OPERATION_TIMEOUT_MS. */
 export const CACHE_OPERATION_MS = 2_500;
 /** A successor waits this much beyond the lease's end: clocks of two machines run at slightly different speeds. */
 export const LEASE_MARGIN_MS = 500;

@@ -191,7 +191,7 @@ export class Capture {
 
   /** Captures one key, whose lock is held until what it changed is committed. */
   #captureHeld(key: Key, taken: Mark): void {
-    const { rows, locks, dirty } = this.#parts;
+    const { rows, locks, dirty, copies } = this.#parts;
     // Another event may have come while the key waited for its lock.
     const mark = dirty.latest(key, taken);
     let failure: unknown;
@@ -201,10 +201,10 @@ export class Capture {
         void this.#capture(key, mark, entry);
         return;
       }
+      copies.settled(key);
     } catch (error) {
       failure = error;
     }
-    if (failure === undefined) this.#parts.copies.settled(key);
     locks.release(key);
     this.#ended(key, mark, failure);
   }

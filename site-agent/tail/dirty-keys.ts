@@ -83,19 +83,21 @@ export class DirtyKeys {
    * may have done. False: the bound is reached.
    */
   markEvent(event: CacheEvent, isOurs = false): boolean {
-    const before = this.#marks.get(event.key);
-    return this.#set(event.key, {
-      cause: event.cause,
-      token: event.token,
-      hash: event.hash,
-      events: (before?.events ?? 0) + 1,
-      retried: event.retried || (before?.retried ?? false),
+    const { key, cause, token, hash, retried } = event;
+    const before = this.#marks.get(key);
+    const mark: Mark = {
+      cause,
+      token,
+      hash,
+      events: 1,
+      retried,
       gapStart: undefined,
       isOurs,
-      afterRemove: before !== undefined && tellsOfRemove(before),
-      afterModify: before !== undefined && tellsOfModify(before),
+      afterRemove: false,
+      afterModify: false,
       attempts: 0,
-    });
+    };
+    return this.#set(key, before === undefined ? mark : joined(before, mark));
   }
 
   /** Marks a key by a scan, which found it or missed it; a mark by an event that is there already says more and stays. */
