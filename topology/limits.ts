@@ -380,6 +380,10 @@ export const PRESENCE_NOTE_MS = 60_000;
 /** Rows that a resync compares by one digest: few enough that one key that differs costs little, many enough that digests are few. */
 export const RESYNC_RANGE_ROWS = 256;
 
+/** Keys of a range that differs are told apart in buckets of about so many, and of at most so many buckets a range. */
+export const RESYNC_BUCKET_ROWS = 4;
+export const RESYNC_BUCKETS_MAX = 64;
+
 /** Digests in one question of a resync: 8,192 rows a round trip, so a million keys take 120. */
 export const RESYNC_RANGES_MAX = 32;
 

@@ -117,9 +117,19 @@ export class PeerRepair {
     this.#cache.peerGaps.close(gap);
     await ports.ledger.commit();
     this.repaired += 1;
-    const { differing, received, sent } = result ?? { differing: 0, received: 0, sent: 0 };
+    const nothing = { differing: 0, received: 0, sent: 0, bytes: 0, wireBytes: 0 };
+    const { differing, received, sent, bytes, wireBytes } = result ?? nothing;
     ports.logger.info(
-      { peer, cache: this.#cache.name, reason: gap.reason, differing, received, sent },
+      {
+        peer,
+        cache: this.#cache.name,
+        reason: gap.reason,
+        differing,
+        received,
+        sent,
+        bytes,
+        wireBytes,
+      },
       "gap toward a peer closed by a resync",
     );
   }

@@ -98,7 +98,7 @@ export async function keyDigests(
   for await (const page of pagesOf(rows, range, clock)) {
     for (const [key, entry] of page) {
       const text = comparedText(key, entry, by);
-      if (text !== undefined) keys.set(key, digestOf(text).toString("base64", 0, 9));
+      if (text !== undefined) keys.set(key, digestOf(text).toString("base64", 0, 6));
       bytes += key.length + 16;
       if (bytes >= bytesMax) return { keys, cutAt: key };
     }

@@ -64,17 +64,21 @@ export interface DigestAnswer {
   readonly cutAt: Key | undefined;
 }
 
-/** A question for the keys of one range with a digest each. */
+/** A question for the keys of one range with a digest each: of the buckets that differ, or of all where there are none. */
 export interface KeysQuestion extends Asking {
   readonly level: Context;
   readonly after: Key | undefined;
   readonly upTo: Key | undefined;
+  /** The asking site's: see `bucketDigests`. */
+  readonly buckets: Uint8Array;
 }
 
 /** They go as far as `cutAt`; undefined: all of the range. */
 export interface KeysAnswer {
   readonly keys: ReadonlyMap<Key, string>;
   readonly cutAt: Key | undefined;
+  /** The keys are those of these buckets; undefined: all. */
+  readonly buckets: readonly number[] | undefined;
 }
 
 /** The asking site's side of keys that differ. */
@@ -170,9 +174,15 @@ export const decodeDigestAnswer = (payload: Uint8Array): DigestAnswer =>
     return { floor, dot, isLevel, logEnd, digests, cutAt: keyOrNil(row, "cutAt") };
   });
 
-/** msgpack of `[version, site, cache, policy hash, media type, rebuilding, level, after, up to]`. */
+/** msgpack of `[version, site, cache, policy hash, media type, rebuilding, level, after, up to, buckets]`. */
 export const encodeKeysQuestion = (q: KeysQuestion): Uint8Array =>
-  packPlain([...head(q), contextRow(q.level), optional(q.after), optional(q.upTo)]);
+  packPlain([
+    ...head(q),
+    contextRow(q.level),
+    optional(q.after),
+    optional(q.upTo),
+    Buffer.from(q.buckets),
+  ]);
 
 /** @throws PeerMessageInvalid */
 export const decodeKeysQuestion = (payload: Uint8Array): KeysQuestion =>
@@ -181,14 +191,16 @@ export const decodeKeysQuestion = (payload: Uint8Array): KeysQuestion =>
     level: contextOf(row.array("level")),
     after: keyOrNil(row, "after"),
     upTo: keyOrNil(row, "upTo"),
+    buckets: Buffer.from(row.bytes("buckets")),
   }));
 
-/** msgpack of `[version, [key, digest, key, digest...], cut at]`. */
+/** msgpack of `[version, [key, digest, key, digest...], cut at, buckets in one byte each or nil]`. */
 export const encodeKeysAnswer = (a: KeysAnswer): Uint8Array =>
   packPlain([
     VERSION,
     [...a.keys].flatMap(([key, digest]) => [bytesOf(key), digest]),
     optional(a.cutAt),
+    a.buckets === undefined ? null : Buffer.from(a.buckets),
   ]);
 
 /** @throws PeerMessageInvalid */
@@ -196,7 +208,9 @@ export const decodeKeysAnswer = (payload: Uint8Array): KeysAnswer =>
   decoded(payload, (row) => {
     const keys = new FieldReader("the keys", row.array("keys"));
     const found = all(keys, () => [keyOf(keys.bytes("key")), keys.text("digest")] as const);
-    return { keys: new Map(found), cutAt: keyOrNil(row, "cutAt") };
+    const cutAt = keyOrNil(row, "cutAt");
+    const buckets = row.bytesOrNil("buckets");
+    return { keys: new Map(found), cutAt, buckets: buckets && [...buckets] };
   });
 
 /** msgpack of `[version, site, cache, policy hash, media type, rebuilding, level, floor, wanted, [[key, live, lacks copy, context?, siblings?]]]`. */

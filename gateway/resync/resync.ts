@@ -14,6 +14,7 @@ import {
 } from "../../topology/limits.ts";
 import { controlSubject, type SiteName } from "../../topology/names.ts";
 import type { Bus, Clock, PeerEntry, Random } from "../../topology/ports.ts";
+import { bucketDigests, bucketOf, bucketsFor } from "./buckets.ts";
 import { type Comparing, lowerOf } from "../../topology/version/compare.ts";
 import { coversAll, EMPTY_CONTEXT } from "../../topology/version/context.ts";
 import type { Context, Dot, Key } from "../../topology/version/entry.ts";
@@ -76,6 +77,8 @@ export interface ResyncCounts {
   sent: number;
   /** Bytes of keys and values in them. */
   bytes: number;
+  /** Bytes of all questions and answers. */
+  wireBytes: number;
 }
 
 /** How a resync ended: every key of the cache at either site was compared, and what differed exchanged. */
@@ -108,7 +111,7 @@ export interface ResyncParts {
  * that differs travels at most once each way.
  */
 export class Resync {
-  readonly counts: ResyncCounts = { differing: 0, received: 0, sent: 0, bytes: 0 };
+  readonly counts: ResyncCounts = { differing: 0, received: 0, sent: 0, bytes: 0, wireBytes: 0 };
   /** Rows of this site that were compared. */
   compared = 0;
   readonly #parts: ResyncParts;
@@ -241,15 +244,21 @@ export class Resync {
     let from = after;
     for (;;) {
       signal.throwIfAborted();
-      const question = encodeKeysQuestion({ ...this.#asking, level, after: from, upTo });
-      const theirs = decodeKeysAnswer(await this.#ask(RESYNC_VERBS.keys, question));
-      const range = { after: from, upTo: theirs.cutAt ?? upTo };
       // A range has few rows here, whatever the peer has.
       const limits = { clock, bytesMax: Infinity };
-      const mine = await keyDigests(here.rows, range, this.#by, limits);
+      const whole = await keyDigests(here.rows, { after: from, upTo }, this.#by, limits);
+      const count = bucketsFor(whole.keys.size);
+      const buckets = bucketDigests(whole.keys, count);
+      const question = encodeKeysQuestion({ ...this.#asking, level, after: from, upTo, buckets });
+      const theirs = decodeKeysAnswer(await this.#ask(RESYNC_VERBS.keys, question));
+      const range = { after: from, upTo: theirs.cutAt };
+      const mine =
+        theirs.cutAt === undefined ? whole : await keyDigests(here.rows, range, this.#by, limits);
+      const told = theirs.buckets && new Set(theirs.buckets);
       const differing: Key[] = [];
       for (const [key, digest] of mine.keys) {
-        if (theirs.keys.get(key) !== digest) differing.push(key);
+        const isTold = told === undefined || told.has(bucketOf(key, count));
+        if (isTold && theirs.keys.get(key) !== digest) differing.push(key);
       }
       for (const key of theirs.keys.keys()) if (!mine.keys.has(key)) differing.push(key);
       for (const page of pagesOfKeys(differing)) await this.#exchange(page, signal);
@@ -381,10 +390,12 @@ export class Resync {
     return decodeDigestAnswer(await this.#ask(RESYNC_VERBS.digest, question));
   }
 
-  #ask(verb: string, question: Uint8Array): Promise<Uint8Array> {
+  async #ask(verb: string, question: Uint8Array): Promise<Uint8Array> {
     const { bus, peer } = this.#parts;
-    const answer = bus.request(controlSubject(peer, verb), question, RESYNC_TIMEOUT_MS);
-    return unlessAborted(answer, this.#signal);
+    const asked = bus.request(controlSubject(peer, verb), question, RESYNC_TIMEOUT_MS);
+    const answer = await unlessAborted(asked, this.#signal);
+    this.counts.wireBytes += question.length + answer.length;
+    return answer;
   }
 }
 

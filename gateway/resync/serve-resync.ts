@@ -1,6 +1,7 @@
 import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
 import {
   FETCH_BYTES_MAX,
+  RESYNC_BUCKETS_MAX,
   RESYNC_KEYS_MAX,
   RESYNC_LIST_BYTES_MAX,
   RESYNC_RANGES_MAX,
@@ -11,6 +12,7 @@ import type { Bus, Clock, PeerEntry } from "../../topology/ports.ts";
 import { type Comparing, whoLacks } from "../../topology/version/compare.ts";
 import { coversAll } from "../../topology/version/context.ts";
 import { type Context, type Key, withoutValue } from "../../topology/version/entry.ts";
+import { BUCKET_BYTES, bucketDigests, bucketOf, differingBuckets } from "./buckets.ts";
 import {
   inOurClock,
   keyDigests,
@@ -35,6 +37,7 @@ import {
   encodePushAnswer,
   type ExchangeAnswer,
   type ExchangeQuestion,
+  type KeysAnswer,
   type Wanted,
 } from "./resync-messages.ts";
 
@@ -78,7 +81,8 @@ export function serveResync(parts: ServeResyncParts): () => void {
       const here = agreed(parts, question);
       const by = comparing(parts, here, question.level);
       const bounds = { clock: parts.clock, bytesMax: RESYNC_LIST_BYTES_MAX };
-      return encodeKeysAnswer(await keyDigests(here.rows, question, by, bounds));
+      const found = await keyDigests(here.rows, question, by, bounds);
+      return encodeKeysAnswer(ofBuckets(found, question.buckets));
     }),
     serve(RESYNC_VERBS.exchange, async (payload) => {
       const question = decodeExchangeQuestion(payload);
@@ -102,6 +106,20 @@ export function serveResync(parts: ServeResyncParts): () => void {
   return () => {
     for (const end of ends) end();
   };
+}
+
+/** Only the keys of the buckets that differ; all of a range that goes on, and for more buckets than anybody asks for. */
+function ofBuckets(
+  { keys, cutAt }: Pick<KeysAnswer, "keys" | "cutAt">,
+  theirs: Uint8Array,
+): KeysAnswer {
+  const count = Math.floor(theirs.length / BUCKET_BYTES);
+  const isUsable = count > 0 && count <= RESYNC_BUCKETS_MAX;
+  if (!isUsable || cutAt !== undefined) return { keys, cutAt, buckets: undefined };
+  const buckets = differingBuckets(bucketDigests(keys, count), theirs);
+  const isOf = new Set(buckets);
+  const some = [...keys].filter(([key]) => isOf.has(bucketOf(key, count)));
+  return { keys: new Map(some), cutAt, buckets };
 }
 
 /** @throws PeerRefused if both would not decide alike, or this site is not ready */

@@ -215,7 +215,12 @@ function resyncSeeds(seed: number): Buffer[] {
     ...of(
       WireKind.KeysQuestion,
       resync.encodeKeysQuestion,
-      fc.record({ ...asking, after: maybeKey, upTo: maybeKey }),
+      fc.record({
+        ...asking,
+        after: maybeKey,
+        upTo: maybeKey,
+        buckets: fc.uint8Array({ maxLength: 24 }),
+      }),
     ),
     ...of(
       WireKind.KeysAnswer,
@@ -223,6 +228,7 @@ function resyncSeeds(seed: number): Buffer[] {
       fc.record({
         keys: fc.array(fc.tuple(key, hash)).map((all) => new Map(all)),
         cutAt: maybeKey,
+        buckets: fc.option(fc.array(fc.nat(255), { maxLength: 8 }), { nil: undefined }),
       }),
     ),
     ...of(

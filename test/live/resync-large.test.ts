@@ -11,7 +11,8 @@ import { shared } from "../support/server-provider.ts";
 const CACHE = "sessions";
 const KEYS = 100_000;
 const EACH = 1_000;
-const VALUE_BYTES = 300;
+/** As a session of some attributes. */
+const VALUE_BYTES = 1_000;
 const LEVEL_MS_MAX = 20_000;
 
 const sites = shared(async () => {
@@ -39,6 +40,9 @@ interface Line {
   readonly msg: string;
   readonly received?: number;
   readonly sent?: number;
+  /** Of keys and values in the entries that came and went, and of all questions and answers. */
+  readonly bytes?: number;
+  readonly wireBytes?: number;
 }
 
 /** What lon said of gaps, oldest first. */
@@ -120,6 +124,10 @@ describe("a target of 100,000 keys that missed a percent of the changes and of t
     const resyncMs = Date.parse(done.time) - Date.parse(opened?.time ?? "");
     expect(resyncMs).toBeLessThan(LEVEL_MS_MAX);
     expect((done.received ?? 0) + (done.sent ?? 0)).toBeLessThanOrEqual(2 * 2 * EACH);
+    expect(done.wireBytes).toBeLessThanOrEqual(2 * (done.bytes ?? 0));
+    process.stdout.write(
+      `resync: ${resyncMs} ms, ${done.received} entries, ${done.wireBytes} bytes for ${done.bytes}\n`,
+    );
     await expectEqual(KEYS - EACH);
   }, 900_000);
 

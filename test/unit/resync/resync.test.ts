@@ -1,7 +1,9 @@
 import { describe, expect, it } from "vitest";
 import type { ResyncProgress } from "../../../gateway/resync/resync.ts";
+import { encodeEntries } from "../../../gateway/resync/peer-entries.ts";
 import { ErrorCode } from "../../../topology/errors.ts";
 import { RESYNC_RANGE_ROWS, RESYNC_ROWS_MAX } from "../../../topology/limits.ts";
+import type { PeerEntry } from "../../../topology/ports.ts";
 import { comparedText, lowerOf } from "../../../topology/version/compare.ts";
 import { joinContexts } from "../../../topology/version/context.ts";
 import type { Context, Sibling, Versions } from "../../../topology/version/entry.ts";
@@ -130,6 +132,54 @@ describe("a two-way resync", () => {
     expect(world.asked.filter((verb) => verb === "resync-digest")).toHaveLength(1 + 2);
     expect(a.rows.get("key 006789")?.siblings).toHaveLength(2);
     expectEqual([a, b], new Map());
+  });
+
+  it.each([
+    [1_000, 2],
+    [300, 2.5],
+  ])(
+    "talks, where a percent was changed and a percent removed all over, little more than what differs takes (values of %i bytes: %f times)",
+    async (valueBytes, times) => {
+      const [rows, each] = [20_000, 100];
+      const [a, b] = [new LedgerSite("a"), new LedgerSite("b")];
+      const hash = (n: bigint) => n.toString(16).padStart(32, "0");
+      const told: PeerEntry[] = [];
+      for (let i = 0; i < rows; i++) {
+        const key = `${100_000 + i}-session`;
+        const value = Buffer.alloc(valueBytes, i);
+        const first = version("b", BigInt(i + 1), { hash: hash(BigInt(i + 1)), value });
+        a.put(key, first);
+        const dot = BigInt(rows + i + 1);
+        const changed = version("b", dot, { hash: hash(dot), value });
+        const removed = version("b", dot, { kind: "remove", hash: "", value: Buffer.alloc(0) });
+        const versions = i % each === 0 ? changed : i % each === 50 ? removed : first;
+        b.put(key, versions);
+        if (versions !== first) told.push({ key, versions, floor: b.floor });
+      }
+      const { received, wireBytes } = await new LedgerSites(a, b).level(a, b);
+      expect(received).toBe((2 * rows) / each);
+      expect(wireBytes).toBeLessThanOrEqual(times * encodeEntries(told).length);
+      expectEqual([a, b], new Map());
+    },
+  );
+
+  it("finds what differs in a bucket of either site alone, and in ranges of any size", async () => {
+    for (const rows of [1, 2, 7, 8, 9, 100, 256, 300]) {
+      for (const lacks of ["a", "b", "nobody"]) {
+        const [a, b] = [new LedgerSite("a"), new LedgerSite("b")];
+        for (let i = 0; i < rows; i++) {
+          a.put(`k${i}`, version("b", BigInt(i + 1)));
+          b.put(`k${i}`, version("b", BigInt(i + 1)));
+        }
+        const place = `k${Math.floor(rows / 2)}`;
+        if (lacks === "a") a.rows.delete(place);
+        if (lacks === "b") b.rows.delete(place);
+        if (lacks === "nobody") b.put(place, version("b", 1_000n));
+        const { received, sent } = await new LedgerSites(a, b).level(a, b);
+        expect([rows, lacks, received + sent]).toEqual([rows, lacks, 1]);
+        expectEqual([a, b], new Map());
+      }
+    }
   });
 
   it("seeds an empty site with more rows than one answer may look at, in messages of bounded size", async () => {
