@@ -34,6 +34,7 @@ import { Offers } from "./offers.ts";
 import { OwnUses } from "./own-uses.ts";
 import { CaptureOutage } from "./tail/capture-outage.ts";
 import { Capture } from "./tail/capture.ts";
+import { CapturedWrites } from "./tail/captured-writes.ts";
 import { DirtyKeys } from "./tail/dirty-keys.ts";
 import { GapRepair } from "./tail/gap-repair.ts";
 import { GroupCommit } from "./tail/group-commit.ts";
@@ -62,6 +63,7 @@ export class CacheAgent implements CacheHands {
   readonly publisher: Publisher;
   readonly idle: IdleKeys;
   readonly tombstones: Tombstones;
+  readonly writes: CapturedWrites;
   readonly #parts: CacheAgentParts;
   readonly #locks = new KeyLocks();
   readonly #dirty = new DirtyKeys(DIRTY_KEYS_MAX);
@@ -109,18 +111,15 @@ export class CacheAgent implements CacheHands {
     this.#intents = new Intents(parts.ledger, parts.cache);
     this.#refills = new Refills(parts);
     const runs = () => this.#info?.runs ?? new Map<string, string>();
-    this.#rebuilding = new Rebuilding({
-      site: parts.site,
-      rows: this.rows,
-      floor: this.floor,
-      runs,
-    });
+    const rebuilding = { site: parts.site, rows: this.rows, floor: this.floor, runs };
+    this.#rebuilding = new Rebuilding(rebuilding);
     this.publisher = this.#makePublisher();
     this.#changes = this.#makeChanges();
     this.#capture = this.#makeCapture();
     this.#applier = this.#makeApplier();
     const { ledger, clock, merges } = parts;
     const { rows, stats } = this;
+    this.writes = new CapturedWrites(rows, this.#capture, this.#changes);
     const policy = parts.policy.conflict;
     const shared = { ledger, rows, locks: this.#locks, stats, clock, policy, merges };
     this.idle = new IdleKeys({ ...shared, uses: connector });
@@ -310,8 +309,7 @@ export class CacheAgent implements CacheHands {
   /** Runs until the signal aborts: listens, scans, captures; begins anew whenever the listener is lost. */
   async run(signal: AbortSignal, recovered: () => Promise<void>): Promise<void> {
     const publishing = this.publisher.run(signal);
-    let failures = 0;
-    let isRecovered = false;
+    let [failures, isRecovered] = [0, false];
     while (!signal.aborted) {
       try {
         await this.#open();
@@ -365,6 +363,7 @@ export class CacheAgent implements CacheHands {
     const { connector, logger, clock } = this.#parts;
     const listener = await connector.listen((event) => this.#capture.onEvent(event));
     this.#listener = this.#facts.nextListener();
+    this.writes.listener = listener;
     let lost: string | undefined;
     const ended = new AbortController();
     const stop = () => ended.abort();
@@ -374,6 +373,7 @@ export class CacheAgent implements CacheHands {
     const onLost = (reason: string): void => {
       lost = reason;
       this.#listener = -1;
+      this.writes.listener = undefined;
       stop();
     };
     void listener.lost.then(onLost);
@@ -475,7 +475,7 @@ export class CacheAgent implements CacheHands {
         policyHash: this.policyHash,
         mode: policy.mode as BatchHeader["mode"],
         mediaType: this.#facts.mediaType,
-        held: false,
+        held: this.writes.waiting > 0,
       }),
       onFailure: (error) => {
         if (this.#problem === undefined) {

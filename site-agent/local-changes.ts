@@ -50,6 +50,8 @@ export interface LocalChangesParts {
  * The caller holds the key's lock and awaits the ledger's commit.
  */
 export class LocalChanges {
+  /** The outbox row of the newest change of this run; 0: there was none. */
+  newestSeq = 0;
   readonly #parts: LocalChangesParts;
 
   constructor(parts: LocalChangesParts) {
@@ -160,6 +162,7 @@ export class LocalChanges {
       const bare: Mutation = { key, kind, dot, context, at, hash, expiresAt, maxIdleMs };
       const record = change.value === undefined ? bare : { ...bare, value: change.value };
       outboxSeq = ledger.enqueue(record, replaces);
+      this.newestSeq = outboxSeq;
     }
     const entry: Entry = {
       context: versions.context,

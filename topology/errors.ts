@@ -87,6 +87,10 @@ export const ErrorCode = {
   LedgerCorrupt: "IS2024",
   /** The embedded cache cannot listen on its address. Remedy: free the port that the message names, or change `sites.SITE.cache.listen`. */
   EmbeddedListen: "IS2030",
+  /** The front door cannot listen. Remedy: free the port, or change `sites.SITE.frontDoor.listen`. */
+  DoorListen: "IS2031",
+  /** A write was answered as failed, or before the targets had it, because they did not confirm it in time. Remedy: see the targets in `isthmus status`; the write stays at its site, and arrives once they are back. */
+  HoldTimeout: "IS2032",
 
   /** No NATS server of the site could be reached. Remedy: check `sites.SITE.nats.servers` and that nats-server runs; it is retried until it works. */
   NatsUnreachable: "IS3001",

@@ -127,6 +127,23 @@ export const DIRTY_KEYS_MAX = 200_000;
 export const SCRAM_ITERATIONS_MAX = 1_000_000;
 /** Messages of one SASL exchange; the longest mechanism needs three. */
 export const SASL_STEPS_MAX = 8;
+/** Client connections of one front door: each has a socket on either side, and a process may open 1,024 files by default on many systems; see LimitNOFILE of the unit. */
+export const DOOR_CONNECTIONS_MAX = 10_000;
+/** Requests of one client connection that are not answered, held writes included: beyond it the client is not read. */
+export const DOOR_REQUESTS_MAX = 4_096;
+/** Values that one client connection sends in parts at once. */
+export const DOOR_STREAMS_MAX = 256;
+/** A client whose connection to a cache server is not made within this is sent away: it tries again, elsewhere perhaps. */
+export const DOOR_CONNECT_MS_MAX = 2_000;
+/** A front door opens once every cache whose writers wait is listened to, or after this: one cache that is missing must not keep the others' clients out. */
+export const DOOR_OPEN_MS_MAX = 10_000;
+/** When a site stops, a front door ends its connections after this at the latest: longer than any usual hold. */
+export const DOOR_CLOSE_MS_MAX = 5_000;
+/** How often a cache whose holds are degraded is looked at: its writers wait again once its targets are level. */
+export const HOLD_RETURN_MS = 250;
+/** Batches that are remembered with the outbox rows they carried: those of some 10 s at the highest rate. */
+export const HOLD_BATCHES_MAX = 8_192;
+
 /** Connections that carry operations to each cache server, all multiplexed: one busy core here, two for what one slow reply holds up. */
 export const CACHE_CONNECTIONS_PER_SERVER = 2;
 /** Operations without an answer on one connection; beyond it callers wait their turn, so that memory stays bounded. */
@@ -216,6 +233,8 @@ export const APPLY_BOUND_BATCHES = 512;
 
 /** Ranges that an applied position names beyond its prefix: one stuck key must not hold up every writer. */
 export const POSITION_RANGES_MAX = 64;
+/** Batches that an applied position names as passed and not applied: more than come between two heartbeats where writers wait. */
+export const POSITION_ASIDE_MAX = 64;
 
 /** Failures of one mutation, and the time they must span (ms), before it is set aside as a dead letter. */
 export const DEAD_LETTER_FAILURES = 5;

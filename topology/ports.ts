@@ -119,6 +119,11 @@ export interface CacheListener {
    * gone. Stays pending after close().
    */
   readonly lost: Promise<string>;
+  /**
+   * Resolves once every event of a write that was answered before the call was handed over. @throws what an operation throws,
+   * when the listener is lost
+   */
+  flushed(): Promise<void>;
   close(): Promise<void>;
 }
 

@@ -118,6 +118,29 @@ const SITE: readonly MetricDefinition[] = [
     ({ natsConnected }) => natsConnected,
   ),
   ofSite(
+    "isthmus_front_door_connections",
+    "Client connections of the front door; absent where none is open.",
+    ({ frontDoor }) => frontDoor?.connections,
+  ),
+  ofSite(
+    "isthmus_front_door_requests_total",
+    "Hot Rod requests that the front door forwarded.",
+    ({ frontDoor }) => frontDoor?.requests,
+    "counter",
+  ),
+  ofSite(
+    "isthmus_front_door_protocol_errors_total",
+    "Connections that the front door ended for what came over them.",
+    ({ frontDoor }) => frontDoor?.protocolErrors,
+    "counter",
+  ),
+  ofSite(
+    "isthmus_front_door_unreachable_total",
+    "Connections of clients that were turned away because no cache server could be reached.",
+    ({ frontDoor }) => frontDoor?.unreachable,
+    "counter",
+  ),
+  ofSite(
     "isthmus_problems",
     "Number of things that are wrong now; `isthmus status` lists them. Alert on it when it stays above 0.",
     ({ problems }) => problems.length,
@@ -167,13 +190,63 @@ const SITE: readonly MetricDefinition[] = [
 ];
 
 /** A cache's state is one of these; the others are 0. */
-export const STATES = ["starting", "recovering", "scanning", "live", "unheld", "blocked"] as const;
+export const STATES = [
+  "starting",
+  "recovering",
+  "scanning",
+  "live",
+  "held",
+  "degraded",
+  "unheld",
+  "blocked",
+] as const;
+
+const HOLDS: readonly MetricDefinition[] = [
+  ofCache(
+    "isthmus_hold_waiting",
+    "Writes that are on their way through the front door, or wait for their targets.",
+    ({ hold }) => hold?.waiting,
+  ),
+  ofCache(
+    "isthmus_hold_confirmed_total",
+    "Writes through the front door that were answered when every target had them.",
+    ({ hold }) => hold?.confirmed,
+    "counter",
+  ),
+  ofCache(
+    "isthmus_hold_degraded_total",
+    "Writes through the front door that were answered although a target had not confirmed them in time.",
+    ({ hold }) => hold?.degraded,
+    "counter",
+  ),
+  ofCache(
+    "isthmus_hold_failed_total",
+    "Writes through the front door that were answered as failed.",
+    ({ hold }) => hold?.failed,
+    "counter",
+  ),
+  ofCache(
+    "isthmus_hold_unheld_total",
+    "Writes through the front door that were answered at once, because no target was to be waited for.",
+    ({ hold }) => hold?.unheld,
+    "counter",
+  ),
+  ofCache(
+    "isthmus_hold_seconds_total",
+    "Time from the request to the answer, of all writes that were confirmed.",
+    ({ hold }) => seconds(hold?.holdMsSum),
+    "counter",
+  ),
+  ofCache("isthmus_hold_seconds_max", "The longest of those times.", ({ hold }) =>
+    seconds(hold?.holdMsMax),
+  ),
+];
 
 const CACHES: readonly MetricDefinition[] = [
   {
     name: "isthmus_cache_state",
     type: "gauge",
-    help: `1 for the state that the cache is in, 0 for the others: ${STATES.join(", ")}. unheld is live under sync while no front door holds writers.`,
+    help: `1 for the state that the cache is in, 0 for the others: ${STATES.join(", ")}. held, degraded and unheld are live under sync: writers wait for every target, not for all of them, for none because no front door runs.`,
     labels: ["cache", "state"],
     samples: ({ caches }) =>
       caches
@@ -182,6 +255,7 @@ const CACHES: readonly MetricDefinition[] = [
           STATES.flatMap((name) => sample({ cache, state: name }, name === state)),
         ),
   },
+  ...HOLDS,
   ofCache(
     "isthmus_gap",
     "1 while local changes of the cache may have been missed, until a scan ends.",

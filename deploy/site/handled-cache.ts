@@ -11,6 +11,7 @@ import type { CacheTrouble } from "../../gateway/link/heartbeat.ts";
 import type { AppliedPosition } from "../../gateway/status/applied-exchange.ts";
 import { Unconfirmed } from "../../gateway/status/unconfirmed.ts";
 import { CacheAgent } from "../../site-agent/cache-agent.ts";
+import { CacheHold } from "./cache-hold.ts";
 import { Pause } from "./pause.ts";
 import { PeerGaps } from "./peer-gaps.ts";
 import { PeerRepair } from "./peer-repair.ts";
@@ -43,6 +44,8 @@ export class HandledCache {
   readonly pause: Pause;
   readonly refusals: Refusals;
   readonly repair: PeerRepair | undefined;
+  /** undefined: its writers never wait. */
+  readonly hold: CacheHold | undefined;
   lastPublishedSeq = 0;
   /** The cache's newest record in the own log when this run began, seq 0: none; undefined: not read yet. */
   earlierEnd: { readonly incarnation: string; readonly seq: number } | undefined;
@@ -69,6 +72,10 @@ export class HandledCache {
     this.tombstones =
       this.agent === undefined ? undefined : new TombstoneRounds(site, this, this.agent);
     this.repair = this.agent === undefined ? undefined : new PeerRepair(site, this, this.agent);
+    this.hold =
+      this.agent === undefined || policy.mode !== "sync"
+        ? undefined
+        : new CacheHold(site, this, { agent: this.agent, targets });
   }
 
   /** Runs until the signal aborts. */
@@ -97,6 +104,7 @@ export class HandledCache {
   /** A target announced how far it applied this cache. */
   confirmed(target: SiteName, position: AppliedPosition): void {
     this.unconfirmed.get(target)?.confirmed(position.incarnation, position);
+    this.hold?.confirmations.confirmed(target, position.incarnation, position);
   }
 
   /** Batches of a peer may have been missed. */
@@ -219,6 +227,7 @@ export class HandledCache {
       onPublished: (batch) => {
         this.lastPublishedSeq = batch.seq;
         for (const waiting of this.unconfirmed.values()) waiting.published(head.incarnation, batch);
+        this.hold?.confirmations.published(head.incarnation, batch);
       },
       onConflict: (key, versions, shows) =>
         this.#site.journal.addConflict(this.name, key, versions, shows, policy.conflict),

@@ -4,7 +4,12 @@ import { hostname } from "node:os";
 import type { CacheAuth, Config, Site as SiteConfig } from "../../topology/config/config.ts";
 import { siteNamed } from "../../topology/config/config.ts";
 import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
-import { CACHE_OPERATION_MS, LEASE_MARGIN_MS, NATS_START_WAIT_MS } from "../../topology/limits.ts";
+import {
+  CACHE_OPERATION_MS,
+  DOOR_OPEN_MS_MAX,
+  LEASE_MARGIN_MS,
+  NATS_START_WAIT_MS,
+} from "../../topology/limits.ts";
 import type { SiteName } from "../../topology/names.ts";
 import { cachesOf, localName, policyOf } from "../../topology/policy/cache-policy.ts";
 import type { Clock, Ledger, Logger, Random } from "../../topology/ports.ts";
@@ -24,10 +29,12 @@ import { readStatus, type StatusSource } from "../status/read-status.ts";
 import { serveStatus } from "../status/status-exchange.ts";
 import type { ProcessState } from "../status/site-status.ts";
 import { HotRodSite } from "../../site-agent/connector/site.ts";
+import { FrontDoor } from "../../site-agent/front-door/front-door.ts";
 import type { PoolOptions } from "../../site-agent/connector/pool.ts";
 import { LmdbLedger } from "../../site-agent/ledger/lmdb-ledger.ts";
 import type { Merges } from "./merges.ts";
 import { Site } from "./site.ts";
+import { SiteHolds } from "./site-holds.ts";
 
 /** Which process held the lease last of those that worked on this ledger: its `holderId`. */
 const LEASE_HOLDER_FACT = "leaseHolder";
@@ -185,8 +192,10 @@ export class SiteProcess implements StatusSource {
       signal.addEventListener("abort", () => resolve());
     });
     try {
+      await this.#openDoor(site, Promise.race([asked, running, renewing]));
       await Promise.race([asked, running, renewing]);
       this.#state = "stopping";
+      await site.frontDoor?.stop();
       const isEmpty = await site.drain();
       ending.abort();
       await running;
@@ -196,6 +205,7 @@ export class SiteProcess implements StatusSource {
     } finally {
       ending.abort();
       leaseEnding.abort();
+      await site.frontDoor?.stop();
       endStatus();
       endVerbs();
       endSync();
@@ -203,6 +213,26 @@ export class SiteProcess implements StatusSource {
       await Promise.allSettled([running, renewing, ...keeping]);
     }
     await renewing;
+  }
+
+  /** Once the caches whose writers wait are listened to, or will not be soon; unless the run `ends` before. @throws DoorListen */
+  async #openDoor(site: Site, ends: Promise<void>): Promise<void> {
+    const { frontDoor } = this.#siteConfig;
+    if (frontDoor === undefined) return;
+    const { clock, logger } = this.#options;
+    const ended = new AbortController();
+    const end = (): void => ended.abort();
+    ends.then(end, end);
+    const until = clock.monotonic() + DOOR_OPEN_MS_MAX;
+    while (site.isDeaf && !ended.signal.aborted && clock.monotonic() < until)
+      await clock.sleep(20, ended.signal);
+    if (ended.signal.aborted) return;
+    const { servers, tls: serverTls } = this.#poolOptions();
+    const { listen, tls } = frontDoor;
+    const holds = new SiteHolds(site);
+    const door = new FrontDoor({ listen, tls, servers, serverTls, holds, clock, logger });
+    await door.start();
+    site.frontDoor = door;
   }
 
   /** Before NATS is reached: health and status are asked for most while something is away. */

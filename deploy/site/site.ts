@@ -38,6 +38,7 @@ import { serveResync } from "../../gateway/resync/serve-resync.ts";
 import { Turns } from "../../gateway/resync/turns.ts";
 import { AppliedAnnouncer, listenApplied } from "../../gateway/status/applied-exchange.ts";
 import { CacheFacts } from "../../site-agent/cache-facts.ts";
+import type { FrontDoor } from "../../site-agent/front-door/front-door.ts";
 import { DotReserve } from "../../site-agent/dot-reserve.ts";
 import { LogHead } from "../../site-agent/tail/log-head.ts";
 import { newestRecord } from "../../site-agent/tail/newest-record.ts";
@@ -94,6 +95,8 @@ export class Site {
   readonly processId: string;
   /** On the monotonic clock, ms. */
   readonly startedAt: number;
+  /** Where clients reach the cache so that writers wait; undefined: there is none. */
+  frontDoor: FrontDoor | undefined;
   /** The ledger is new, and there is no log: the site is new too, or lost both. */
   isFresh = false;
   /** A ledger that was lost is rebuilt without waiting for these. */
@@ -153,6 +156,7 @@ export class Site {
           inbound.receivers.map((r) => ({
             cache: r.cache,
             incarnation: r.incarnation,
+            aside: r.aside,
             ...r.applied(),
           })),
         ),
@@ -222,6 +226,12 @@ export class Site {
     this.dots.startAbove(dot);
     const facts = new CacheFacts(this.ports.ledger, cache);
     if (dot > facts.lastDot) facts.lastDot = dot;
+  }
+
+  /** Whether a cache whose writers wait is not listened to: nobody could tell when a write is captured. */
+  get isDeaf(): boolean {
+    if (this.caches.size === 0) return true;
+    return [...this.caches.values()].some(({ hold }) => hold?.isDeaf === true);
   }
 
   /** Whether the last run ended without a crash. */
@@ -433,7 +443,7 @@ export class Site {
         // While something of it is missing here no site may drop what it superseded.
         const isWhole = this.caches.get(cache)?.peerGaps.get(origin) === undefined;
         const dot = isWhole ? r.appliedDot : 0n;
-        const position = { incarnation, seq: r.applied().seq, dot };
+        const position = { incarnation, seq: r.applied().seq, dot, aside: r.aside };
         return [cache, isWhole ? position : { ...position, gap: true }] as const;
       });
       applied[origin] = Object.fromEntries(positions);

@@ -63,8 +63,14 @@ export class Targets {
     // Positions come on a subject of their own too; one that was lost on the way is made up for here.
     const position = applied[this.#site.name]?.[name];
     if (position !== undefined) {
-      const { incarnation, seq } = position;
-      this.#cache.unconfirmed.get(target)?.confirmed(incarnation, { seq, ranges: [] });
+      const { incarnation, seq, aside } = position;
+      this.#cache.confirmed(target, {
+        cache: name,
+        incarnation,
+        seq,
+        ranges: [],
+        aside: aside ?? [],
+      });
     }
   }
 

@@ -6,8 +6,7 @@ import type { Config, Site } from "../../topology/config/config.ts";
  */
 export function unavailableKeys(config: Config, sites: readonly Site[]): string[] {
   const keys: string[] = [];
-  for (const { name, frontDoor, keycloak } of sites) {
-    if (frontDoor !== undefined) keys.push(`sites.${name}.frontDoor`);
+  for (const { name, keycloak } of sites) {
     if (keycloak !== undefined) keys.push(`sites.${name}.keycloak`);
   }
   for (const [i, { singleUse }] of config.policies.entries()) {

@@ -7,8 +7,15 @@ import type { OfflineMark } from "../../gateway/status/offline-rule.ts";
 import { dataAtRisk } from "../site/data-at-risk.ts";
 import type { HandledCache } from "../site/handled-cache.ts";
 import type { Site } from "../site/site.ts";
+import { ErrorCode } from "../../topology/errors.ts";
 import { told } from "./error-told.ts";
-import type { CacheStatus, OriginStatus, ResyncStatus, TargetStatus } from "./site-status.ts";
+import type {
+  CacheStatus,
+  HoldStatus,
+  OriginStatus,
+  ResyncStatus,
+  TargetStatus,
+} from "./site-status.ts";
 
 const UNHELD =
   "writers get their answer before the targets have the write: no front door runs here";
@@ -21,7 +28,7 @@ export function readCache(site: Site, cache: HandledCache): CacheStatus {
     cache: cache.name,
     localName: localName(policy, site.name),
     mode: policy.mode,
-    ...stateOf(cache),
+    ...stateOf(site, cache),
     gap: agent?.gap ?? null,
     pausedSince: cache.pause.since ?? null,
     dirty: agent?.dirty ?? 0,
@@ -41,6 +48,7 @@ export function readCache(site: Site, cache: HandledCache): CacheStatus {
     deadLetters:
       receivers.reduce((sum, receiver) => sum + receiver.stats.deadLetters, 0) +
       (agent?.stats.oversized ?? 0),
+    hold: holdOf(site, cache),
     resync: resyncOf(cache),
     tombstonesDropped: {
       all: cache.tombstones?.dropped ?? 0,
@@ -65,14 +73,26 @@ function resyncOf({ repair }: HandledCache): ResyncStatus | null {
   };
 }
 
-function stateOf({ agent, policy }: HandledCache): Pick<CacheStatus, "state" | "why" | "code"> {
+function holdOf({ frontDoor }: Site, { hold }: HandledCache): HoldStatus | null {
+  if (frontDoor === undefined || hold === undefined) return null;
+  const degradedTargets = [...hold.degraded].map(([target, since]) => ({ target, since }));
+  return { ...hold.stats, waiting: hold.waiting, degradedTargets };
+}
+
+function stateOf(
+  site: Site,
+  { agent, policy, hold }: HandledCache,
+): Pick<CacheStatus, "state" | "why" | "code"> {
   if (agent === undefined)
     return { state: policy.mode === "never" ? "never" : "off", why: policy.reason, code: null };
   const { state, problem } = agent;
   if (problem !== undefined) return { state, ...told(problem) };
-  if (state === "live" && policy.mode === "sync")
-    return { state: "unheld", why: UNHELD, code: null };
-  return { state, why: null, code: null };
+  if (state !== "live" || hold === undefined) return { state, why: null, code: null };
+  if (site.frontDoor === undefined) return { state: "unheld", why: UNHELD, code: null };
+  const { notAwaited } = hold;
+  if (notAwaited.length === 0) return { state: "held", why: null, code: null };
+  const why = `writers get their answer before ${notAwaited.join(", ")} has the write, until it is level again`;
+  return { state: "degraded", why, code: ErrorCode.HoldTimeout };
 }
 
 /** Clocks jump: an age is never negative. */

@@ -1,5 +1,7 @@
 import { hostname } from "node:os";
 import { PEER_SILENT_MS } from "../../topology/limits.ts";
+import { formatAddress } from "../../topology/config/config.ts";
+import type { FrontDoor } from "../../site-agent/front-door/front-door.ts";
 import { logStream, type SiteName } from "../../topology/names.ts";
 import type { Clock } from "../../topology/ports.ts";
 import type { Site } from "../site/site.ts";
@@ -35,6 +37,7 @@ export function readStatus(source: StatusSource): SiteStatus {
     term: site?.lease.term ?? null,
     leaseMsLeft: leaseMsLeft(site, clock),
     natsConnected: isConnected,
+    frontDoor: site?.frontDoor === undefined ? null : doorOf(site.frontDoor),
     log: site === undefined ? null : logOf(site),
     peers: site === undefined ? [] : site.peers.map((peer) => peerOf(site, peer)),
     caches,
@@ -43,6 +46,10 @@ export function readStatus(source: StatusSource): SiteStatus {
     journal: site === undefined ? null : journalOf(site),
   };
   return { ...status, problems: problemsOf(status) };
+}
+
+function doorOf({ address, stats }: FrontDoor): SiteStatus["frontDoor"] {
+  return { listen: formatAddress(address), ...stats };
 }
 
 function journalOf({ journal }: Site): SiteStatus["journal"] {

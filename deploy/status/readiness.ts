@@ -38,10 +38,11 @@ export function balancerAnswer({ state, caches }: SiteStatus): Answer {
 /** Errors of the whole local cache, not of one of its caches. */
 const AWAY: ReadonlySet<string> = new Set([ErrorCode.CacheUnreachable, ErrorCode.CacheAuthFailed]);
 
-const REACHED: ReadonlySet<string> = new Set(["recovering", "scanning", "live", "unheld"]);
+const LIVE = ["live", "held", "degraded", "unheld"];
+const REACHED: ReadonlySet<string> = new Set(["recovering", "scanning", ...LIVE]);
 
 const isHandled = ({ state }: CacheStatus): boolean => state !== "off" && state !== "never";
 
-const AT_WORK: ReadonlySet<string> = new Set(["scanning", "live", "unheld"]);
+const AT_WORK: ReadonlySet<string> = new Set(["scanning", ...LIVE]);
 
 const becauseOf = ({ why }: CacheStatus): string => (why === null ? "" : `: ${why}`);

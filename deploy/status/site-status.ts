@@ -2,8 +2,10 @@ import type { InboundState } from "../../gateway/receive/inbound.ts";
 import type { OfflineMark } from "../../gateway/status/offline-rule.ts";
 import type { CacheState, Gap } from "../../site-agent/cache-agent.ts";
 import type { CacheStats } from "../../site-agent/cache-stats.ts";
+import type { DoorStats } from "../../site-agent/front-door/door-stats.ts";
 import type { CacheName, SiteName } from "../../topology/names.ts";
 import type { Mode } from "../../topology/policy/mode.ts";
+import type { HoldStats } from "../site/cache-hold.ts";
 
 /*
  * The contract of `GET /api/v1/status` and `isthmus status --json`: plain JSON. What is not known is null, never left out.
@@ -28,6 +30,8 @@ export interface SiteStatus {
   /** How much longer the lease is good for if it is not renewed; negative: it ran out. */
   readonly leaseMsLeft: number | null;
   readonly natsConnected: boolean;
+  /** null: the file has none for this site, or it is not open. */
+  readonly frontDoor: FrontDoorStatus | null;
   /** The site's own log; null before the site is active. */
   readonly log: LogStatus | null;
   readonly peers: readonly PeerStatus[];
@@ -97,8 +101,11 @@ export interface PeerClock {
   readonly alarm: boolean;
 }
 
-/** Where a cache stands: the agent's state; `unheld` is `live` under `sync` while nothing holds writers; off; never. */
-export type ShownCacheState = CacheState | "unheld" | "off" | "never";
+/**
+ * Where a cache stands: the agent's state; off; never. What is `live` under `sync` is told apart: `held`, its writers wait for
+ * every target that is online; `degraded`, not for all of them right now; `unheld`, no front door holds them.
+ */
+export type ShownCacheState = CacheState | "held" | "degraded" | "unheld" | "off" | "never";
 
 /** One cache at this site. */
 export interface CacheStatus {
@@ -128,12 +135,28 @@ export interface CacheStatus {
   readonly origins: readonly OriginStatus[];
   readonly conflicts: number;
   readonly deadLetters: number;
+  /** Of the writers that wait; null unless the cache is under `sync` and a front door runs here. */
+  readonly hold: HoldStatus | null;
   /** Repair of gaps toward the other sites; null for a cache that is off or local here. */
   readonly resync: ResyncStatus | null;
   /** Tombstones that were dropped, and those of them that a refused site had not applied. */
   readonly tombstonesDropped: { readonly all: number; readonly forced: number };
   /** null for a cache that is off or local here. */
   readonly counters: Readonly<CacheStats> | null;
+}
+
+/** What the front door did for one cache since this process started. */
+export interface HoldStatus extends Readonly<HoldStats> {
+  /** Writes that are on their way or wait right now. */
+  readonly waiting: number;
+  /** Targets that nobody waits for until they are level again, each with since when, ms since the epoch. */
+  readonly degradedTargets: ReadonlyArray<{ readonly target: SiteName; readonly since: number }>;
+}
+
+/** A site's front door. */
+export interface FrontDoorStatus extends Readonly<DoorStats> {
+  /** `host:port`. */
+  readonly listen: string;
 }
 
 /** What resyncs did for one cache since this process started. */

@@ -60,4 +60,5 @@ const isPosition: Test = (value) =>
   isText(value["incarnation"]) &&
   isCount(value["seq"]) &&
   isDot(value["dot"]) &&
-  isOptional(value["gap"], (gap) => typeof gap === "boolean");
+  isOptional(value["gap"], (gap) => typeof gap === "boolean") &&
+  isOptional(value["aside"], (aside) => Array.isArray(aside) && aside.every(isCount));

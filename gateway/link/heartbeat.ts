@@ -36,6 +36,8 @@ export interface BeatContent {
             readonly dot: bigint;
             /** Something of that origin may be missing here. */
             readonly gap?: boolean;
+            /** The newest batches that were passed and not applied. */
+            readonly aside?: readonly number[];
           }
         >
       >

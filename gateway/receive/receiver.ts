@@ -4,6 +4,7 @@ import {
   APPLY_BOUND_BATCHES,
   APPLY_ITEMS_MAX,
   APPLY_KEYS_MAX,
+  POSITION_ASIDE_MAX,
   RETRY_MS_MAX,
 } from "../../topology/limits.ts";
 import {
@@ -114,6 +115,7 @@ export class Receiver {
   #isIncomplete = false;
   /** How often something was found missing. */
   #losses = 0;
+  #aside: readonly number[] = [];
   #blocked: string | undefined;
   #signal: AbortSignal | undefined;
 
@@ -162,6 +164,11 @@ export class Receiver {
 
   applied(): Applied {
     return this.#tracker.applied();
+  }
+
+  /** The newest batches that the position passed and that were not applied, or not whole: a writer who waits is to be told. */
+  get aside(): readonly number[] {
+    return this.#aside;
   }
 
   /** Changes whenever something is found missing here. */
@@ -282,6 +289,7 @@ export class Receiver {
           return true;
         case "pass":
           this.stats.passed += 1;
+          this.#setAside(message.seq);
           this.#passed(message.seq, batch.header.incarnation);
           return false;
         case "refuse":
@@ -290,6 +298,7 @@ export class Receiver {
             { seq: message.seq, code: ErrorCode.BatchRefused },
             `batch refused: ${acceptance.why}`,
           );
+          this.#setAside(message.seq);
           // Not of this log: its header says nothing about it.
           this.#passed(message.seq, "");
           return false;
@@ -451,10 +460,15 @@ export class Receiver {
     });
   }
 
+  #setAside(seq: number): void {
+    if (this.#aside.at(-1) !== seq) this.#aside = [...this.#aside, seq].slice(-POSITION_ASIDE_MAX);
+  }
+
   #bury(what: Pick<DeadLetter, "seq" | "key" | "dot">, reason: string, payload: Uint8Array): void {
     this.stats.deadLetters += 1;
     this.#isIncomplete = true;
     this.#losses += 1;
+    this.#setAside(what.seq);
     const { origin, cache, onDeadLetter } = this.#parts;
     onDeadLetter({ origin, cache, ...what, reason, payload });
   }

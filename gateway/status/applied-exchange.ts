@@ -8,6 +8,8 @@ import type { Applied } from "../receive/position-tracker.ts";
 export interface AppliedPosition extends Applied {
   readonly cache: CacheName;
   readonly incarnation: string;
+  /** The newest batches that were passed and not applied. */
+  readonly aside: readonly number[];
 }
 
 const packr = new Packr({ useRecords: false });
@@ -48,7 +50,7 @@ export class AppliedAnnouncer {
 
   #send(): void {
     this.#cancel = undefined;
-    const rows = this.#positions().map((p) => [p.cache, p.incarnation, p.seq, p.ranges]);
+    const rows = this.#positions().map((p) => [p.cache, p.incarnation, p.seq, p.ranges, p.aside]);
     this.#bus.publish(this.#subject, packr.pack([VERSION, rows]));
   }
 }
@@ -77,10 +79,11 @@ export function decodeApplied(payload: Uint8Array): readonly AppliedPosition[] {
   const positions: AppliedPosition[] = [];
   for (const row of found[1] as unknown[]) {
     if (!Array.isArray(row)) continue;
-    const [cache, incarnation, seq, ranges] = row as unknown[];
+    const [cache, incarnation, seq, ranges, aside] = row as unknown[];
     if (typeof cache !== "string" || typeof incarnation !== "string") continue;
     if (!isSeq(seq) || !Array.isArray(ranges) || !ranges.every(isRange)) continue;
-    positions.push({ cache, incarnation, seq, ranges });
+    if (!Array.isArray(aside) || !aside.every(isSeq)) continue;
+    positions.push({ cache, incarnation, seq, ranges, aside });
   }
   return positions;
 }

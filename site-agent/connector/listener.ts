@@ -55,6 +55,10 @@ export async function addListener(options: ListenerOptions): Promise<CacheListen
   };
   return {
     lost: lost(),
+    // Events are on their way before the write is answered that caused them, and this answer comes behind them.
+    async flushed() {
+      await connection.request("ping", { cache: scope.cache }, {});
+    },
     async close() {
       closing = true;
       await connection

@@ -70,6 +70,8 @@ export class Capture {
   #running = false;
   /** Keys that wait for their next read, each with its mark. */
   readonly #deferred = new Map<Key, { readonly mark: Mark; readonly cancel: () => void }>();
+  /** Who waits for captures of a key, each with the number that it still waits for. */
+  readonly #awaited = new Map<Key, Array<{ captures: number; readonly resolve: () => void }>>();
   #failures = 0;
   #isPumping = false;
   #idle: Array<() => void> = [];
@@ -102,6 +104,24 @@ export class Capture {
     while (this.#running && this.pending > 0) {
       await new Promise<void>((resolve) => this.#idle.push(resolve));
     }
+  }
+
+  /** Resolves once all that was reported of these keys by now has been captured; of all keys if none are named. */
+  async captured(keys?: readonly Key[]): Promise<void> {
+    const { dirty } = this.#parts;
+    const waits: Array<Promise<void>> = [];
+    for (const key of keys ?? [...dirty.keys(), ...this.#deferred.keys()]) {
+      // What is being read may have been read before its newest mark came.
+      const captures = Number(dirty.isHeld(key)) + Number(dirty.peek(key) !== undefined);
+      if (captures === 0 && !this.#deferred.has(key)) continue;
+      const resolved = new Promise<void>((resolve) => {
+        const awaited = this.#awaited.get(key) ?? [];
+        awaited.push({ captures: Math.max(1, captures), resolve });
+        this.#awaited.set(key, awaited);
+      });
+      waits.push(resolved);
+    }
+    await Promise.all(waits);
   }
 
   /** Marks a key by a listener's event. Never blocks. */
@@ -216,8 +236,25 @@ export class Capture {
       this.#parts.onFailure(error, this.#failures);
       this.#defer(key, mark, Math.min(2 ** Math.min(this.#failures, 10), 1_000));
     }
-    this.#parts.dirty.release(key);
+    const { dirty } = this.#parts;
+    dirty.release(key);
+    if (this.#awaited.size > 0 && !this.#deferred.has(key)) this.#toldCaptured(key);
     this.#pump();
+  }
+
+  /** A key was read, and its mark is not put back: whoever waits for that waits for one capture less. */
+  #toldCaptured(key: Key): void {
+    const awaited = this.#awaited.get(key);
+    if (awaited === undefined) return;
+    const isPending = this.#parts.dirty.peek(key) !== undefined;
+    const left = awaited.filter((one) => {
+      one.captures -= 1;
+      if (one.captures > 0 && isPending) return true;
+      one.resolve();
+      return false;
+    });
+    if (left.length === 0) this.#awaited.delete(key);
+    else this.#awaited.set(key, left);
   }
 
   /** Whether a client's remove came before the copy that the key was given for want of one. */

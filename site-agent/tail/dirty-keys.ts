@@ -167,6 +167,12 @@ export class DirtyKeys {
     return this.#held.has(key);
   }
 
+  /** Every key that is marked or held, each once. */
+  *keys(): Iterable<Key> {
+    yield* this.#held.keys();
+    for (const key of this.#marks.keys()) if (!this.#held.has(key)) yield key;
+  }
+
   /** Takes the oldest mark whose key nobody holds, and holds the key until {@link release}. */
   takeNext(): [Key, Mark] | undefined {
     while (this.#first < this.#queue.length) {

@@ -223,6 +223,7 @@ class InstantCache implements CacheConnector {
     this.#onEvent = onEvent;
     return Promise.resolve({
       lost: new Promise<never>(() => undefined),
+      flushed: () => Promise.resolve(),
       close: () => Promise.resolve(),
     });
   }

@@ -68,6 +68,17 @@ export interface JavaLoadResult {
   readonly firstFailure: string | undefined;
 }
 
+/** What {@link JavaCache.heldWrites} found. */
+export interface JavaHeldWrites {
+  /** Writes that were answered as done. */
+  readonly done: number;
+  readonly failures: number;
+  /** Writes that the other cache did not have when they were answered as done. */
+  readonly misses: number;
+  readonly latencyUs: { p50: number; p99: number; max: number };
+  readonly firstFault: string | undefined;
+}
+
 type Reply = { resolve: (results: string[]) => void; reject: (error: Error) => void };
 
 /** Infinispan's own Hot Rod client in a process of its own: the foreign writer and reader of the live tests. */
@@ -144,25 +155,25 @@ export class JavaClient implements AsyncDisposable {
 
 /** One connection of the Java client to a cluster. */
 export class JavaConnection {
+  /** Its name in the client's process. */
+  readonly handle: string;
   readonly #client: JavaClient;
-  readonly #handle: string;
 
   constructor(client: JavaClient, handle: string) {
     this.#client = client;
-    this.#handle = handle;
+    this.handle = handle;
   }
 
   /** A cache whose keys and values pass as bytes under `mediaType`, which must be the cache's storage type. */
   cache(name: string, mediaType = "application/x-protostream", flags: JavaFlag[] = []): JavaCache {
-    return new JavaCache((verb, args) => {
-      const flagList = flags.length === 0 ? "-" : flags.join(",");
-      return this.#client.request(verb, [this.#handle, name, mediaType, flagList, ...args]);
-    });
+    const flagList = flags.length === 0 ? "-" : flags.join(",");
+    const scope = [this.handle, name, mediaType, flagList];
+    return new JavaCache((verb, args) => this.#client.request(verb, [...scope, ...args]));
   }
 
   /** Closes the connection. */
   async close(): Promise<void> {
-    await this.#client.request("disconnect", [this.#handle]);
+    await this.#client.request("disconnect", [this.handle]);
   }
 }
 
@@ -279,6 +290,21 @@ export class JavaCache {
   /** The values of a multimap's key, in no order. */
   async multimapGet(key: Uint8Array): Promise<Buffer[]> {
     return (await this.#send("multimapGet", [hex(key)])).map((value) => Buffer.from(value, "hex"));
+  }
+
+  /** Writes from several threads and looks, at every answer, for what was written in the same cache of another connection. */
+  async heldWrites(
+    there: JavaConnection,
+    writes: number,
+    threads: number,
+    prefix = "held-",
+  ): Promise<JavaHeldWrites> {
+    const args = [there.handle, String(writes), String(threads), prefix];
+    const results = await this.#send("heldWrites", args);
+    const at = (i: number) => Number(results[i]);
+    const latencyUs = { p50: at(3), p99: at(4), max: at(5) };
+    const firstFault = results[6] === "-" ? undefined : results[6];
+    return { done: at(0), failures: at(1), misses: at(2), latencyUs, firstFault };
   }
 
   /** Runs a load beside other requests. */

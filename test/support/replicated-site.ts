@@ -20,6 +20,8 @@ export interface SiteSpec {
   /** Nodes of the Infinispan cluster, 1 by default. */
   readonly nodes?: number;
   readonly auth?: AuthOptions;
+  /** Port of its front door; undefined: it has none. */
+  readonly frontDoorPort?: number;
 }
 
 /** One site of a test: its nats-server, its Infinispan, and its Isthmus, in this process or in one of its own. */
@@ -62,8 +64,10 @@ export class ReplicatedSite {
       this.#spec.caches === undefined
         ? "{ kind: embedded }"
         : `{ kind: infinispan, servers: ${servers}${auth} }`;
+    const port = this.#spec.frontDoorPort;
+    const door = port === undefined ? "" : `\n    frontDoor: { listen: "127.0.0.1:${port}" }`;
     return `  ${this.name}:
-    cache: ${cache}
+    cache: ${cache}${door}
     nats: { servers: ["${this.nats.url}"] }
     data: ./data-${generation}/${this.name}`;
   }

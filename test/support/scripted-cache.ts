@@ -88,6 +88,7 @@ export class ScriptedCache implements CacheConnector {
   listen(): Promise<CacheListener> {
     return Promise.resolve({
       lost: new Promise<string>(() => undefined),
+      flushed: () => Promise.resolve(),
       close: () => Promise.resolve(),
     });
   }

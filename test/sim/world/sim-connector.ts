@@ -109,6 +109,7 @@ export class ConnectedCache implements CacheConnector {
     });
     return {
       lost,
+      flushed: () => Promise.reject(new Error("nobody waits for a write in the simulator")),
       close: async () => {
         await this.#ask<void>((done) => {
           cache.unlisten(listening);

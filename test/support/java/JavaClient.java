@@ -27,14 +27,17 @@ import org.infinispan.commons.util.CloseableIterator;
 /**
  * Infinispan's Hot Rod client behind lines of text. A request is {@code id TAB verb TAB arguments}, its reply
  * {@code id TAB ok TAB results} or {@code id TAB error TAB class: message}. Byte strings are hex, null is {@code -},
- * flags are comma-separated names of {@link Flag}. Requests run in their order, except load runs, which run beside them;
+ * flags are comma-separated names of {@link Flag}. Requests run in their order, except load runs and the like, which run beside them;
  * one that does not end in time is answered with an error that says where it stands, and the next begins.
  * Keys and values pass as the bytes they are: no marshaller touches them, and they are sent with the cache's own media type.
  */
 public final class JavaClient {
   private static final HexFormat HEX = HexFormat.of();
 
-  /** Bounds every request but a load run; the longest of the tests take a few seconds. */
+  /** Verbs that run beside the others, for as long as they take. */
+  private static final List<String> LONG = List.of("load", "heldWrites");
+
+  /** Bounds every other request; the longest of the tests take a few seconds. */
   private static final long REQUEST_MS_MAX = 30_000;
 
   private final Map<String, RemoteCacheManager> managers = new ConcurrentHashMap<>();
@@ -56,7 +59,7 @@ public final class JavaClient {
       Thread worker = new Thread(() -> client.answer(fields));
       worker.setDaemon(true);
       worker.start();
-      if (!fields[1].equals("load")) client.await(worker, fields);
+      if (!LONG.contains(fields[1])) client.await(worker, fields);
     }
     for (RemoteCacheManager manager : client.managers.values()) manager.stop();
     System.exit(0);
@@ -114,6 +117,8 @@ public final class JavaClient {
     List<String> rest = a.subList(4, a.size());
     return switch (verb) {
       case "load" -> Load.run(cache, rest);
+      case "heldWrites" ->
+          HeldWrites.run(cache, cache(rest.get(0), a.get(1), a.get(2), "-"), rest.subList(1, rest.size()));
       case "get", "getWithMetadata", "containsKey", "size", "stats", "entries" ->
           read(verb, cache, rest);
       default -> write(verb, cache, rest);

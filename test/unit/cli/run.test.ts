@@ -28,7 +28,11 @@ async function isthmus(file: string, ...args: string[]): Promise<{ code: number;
 
 describe("a key that this version does not have yet", () => {
   it.each([
-    [', frontDoor: { listen: "127.0.0.1:5" }', "", "sites.nyc.frontDoor"],
+    [
+      ', keycloak: { adminUrl: "http://127.0.0.1:5", realm: master, clientId: i, clientSecretEnv: S }',
+      "",
+      "sites.nyc.keycloak",
+    ],
     ["", ", singleUse: home", "policies[0].singleUse"],
   ])("stops run with exit 2 and its name: %s%s", async (site, policy, key) => {
     const { code, said } = await isthmus(FILE(site, policy), "run", "--site", "nyc");
@@ -37,11 +41,8 @@ describe("a key that this version does not have yet", () => {
   });
 
   it("is named by check, which takes the file", async () => {
-    const { code, said } = await isthmus(
-      FILE(', frontDoor: { listen: "127.0.0.1:5" }', ""),
-      "check",
-    );
+    const { code, said } = await isthmus(FILE("", ", singleUse: home"), "check");
     expect(code).toBe(0);
-    expect(said).toContain("sites.nyc.frontDoor is not available in this version");
+    expect(said).toContain("policies[0].singleUse is not available in this version");
   });
 });

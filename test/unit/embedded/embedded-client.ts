@@ -45,9 +45,14 @@ export class EmbeddedClient {
 
   /** Sends a request and returns all that came for it, in order: the events before its answer, the answer, those behind. */
   async exchange(request: HotRodRequest): Promise<HotRodResponse[]> {
-    this.#requests.set(request.header.id, { op: request.op, ...request.header });
-    this.socket.write(encodeRequest(request));
+    this.socket.write(this.frame(request));
     return this.drain();
+  }
+
+  /** A request's bytes, to be sent by the caller; its answer is expected from now on. */
+  frame(request: HotRodRequest): Buffer {
+    this.#requests.set(request.header.id, { op: request.op, ...request.header });
+    return encodeRequest(request);
   }
 
   /** All that was received since the last call; whatever the server sent before this is there. */

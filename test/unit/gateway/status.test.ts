@@ -87,6 +87,7 @@ describe("applied positions between sites", () => {
     cache: "sessions",
     incarnation: "i",
     seq,
+    aside: [],
     ranges: [[seq + 2, seq + 4]],
   });
 
@@ -134,20 +135,24 @@ describe("applied positions between sites", () => {
   it("are dropped, never thrown about, when they cannot be read: whole messages, or single rows", () => {
     const { heard, tell } = exchange();
     const packr = new Packr({ useRecords: false });
-    const good = ["sessions", "i", 3, [[5, 7]]];
+    const good = ["sessions", "i", 3, [[5, 7]], [4]];
     const bad = [
       null,
       7,
-      ["sessions", "i", "3", []],
-      ["sessions", "i", -1, []],
-      ["sessions", "i", 3, [null]],
-      ["sessions", "i", 3, [[5]]],
-      ["sessions", "i", 3, [[5, "7"]]],
-      ["sessions", "i", 3, { 0: [5, 7] }],
-      [1, "i", 3, []],
+      ["sessions", "i", "3", [], []],
+      ["sessions", "i", -1, [], []],
+      ["sessions", "i", 3, [null], []],
+      ["sessions", "i", 3, [[5]], []],
+      ["sessions", "i", 3, [[5, "7"]], []],
+      ["sessions", "i", 3, { 0: [5, 7] }, []],
+      ["sessions", "i", 3, [], ["4"]],
+      ["sessions", "i", 3, []],
+      [1, "i", 3, [], []],
     ];
     tell(packr.pack([1, [...bad, good]]));
-    expect(heard).toEqual([{ cache: "sessions", incarnation: "i", seq: 3, ranges: [[5, 7]] }]);
+    expect(heard).toEqual([
+      { cache: "sessions", incarnation: "i", seq: 3, ranges: [[5, 7]], aside: [4] },
+    ]);
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 100 }), (noise) => {
         for (const { seq, ranges } of decodeApplied(noise)) contains({ seq, ranges }, 1);

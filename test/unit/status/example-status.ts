@@ -17,6 +17,7 @@ export const soundStatus = (changes: Partial<SiteStatus> = {}): SiteStatus => ({
   term: 3,
   leaseMsLeft: 12_000,
   natsConnected: true,
+  frontDoor: null,
   log: { stream: "ISTHMUS_OUT_NYC", incarnation: "a1", firstSeq: 1, lastSeq: 90 },
   peers: [
     {
@@ -54,6 +55,7 @@ export const soundCache = (changes: Partial<CacheStatus> = {}): CacheStatus => (
   origins: [soundOrigin()],
   conflicts: 0,
   deadLetters: 0,
+  hold: null,
   resync: { repaired: 0, received: 0, sent: 0, running: null },
   tombstonesDropped: { all: 0, forced: 0 },
   counters: null,

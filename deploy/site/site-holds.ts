@@ -1,0 +1,33 @@
+import type { WriteEffect } from "../../topology/hotrod/write-effect.ts";
+import { localName } from "../../topology/policy/cache-policy.ts";
+import type { HeldWrite, WriteHolds } from "../../site-agent/front-door/write-holds.ts";
+import type { HandledCache } from "./handled-cache.ts";
+import type { Site } from "./site.ts";
+
+/** What a site's front door asks about the caches that its clients name. */
+export class SiteHolds implements WriteHolds {
+  readonly #site: Site;
+  /** By local name; made anew when a cache was added. */
+  #byLocalName = new Map<string, HandledCache>();
+
+  constructor(site: Site) {
+    this.#site = site;
+  }
+
+  replicates(name: string): boolean {
+    return this.#of(name)?.agent !== undefined;
+  }
+
+  begin(name: string, effect: WriteEffect): HeldWrite | undefined {
+    return this.#of(name)?.hold?.begin(effect);
+  }
+
+  #of(name: string): HandledCache | undefined {
+    const { caches, name: site } = this.#site;
+    if (this.#byLocalName.size !== caches.size)
+      this.#byLocalName = new Map(
+        [...caches.values()].map((cache) => [localName(cache.policy, site), cache]),
+      );
+    return this.#byLocalName.get(name);
+  }
+}

@@ -1,0 +1,108 @@
+import { describe, expect, it } from "vitest";
+import { Confirmations } from "../../../gateway/status/confirmations.ts";
+
+/** Rows that were confirmed, in their order. */
+function waitingFor(confirmations: Confirmations, rows: number[], targets: string[]) {
+  const done: number[] = [];
+  const waits = rows.map((row) => confirmations.wait(row, targets, () => done.push(row)));
+  return { done, waits };
+}
+
+const upTo = (seq: number, ranges: Array<[number, number]> = [], aside: number[] = []) => ({
+  seq,
+  ranges,
+  aside,
+});
+
+describe("a wait for an outbox row", () => {
+  it("ends when every target has applied the batch that carries it, in any order of news", () => {
+    const confirmations = new Confirmations();
+    const { done, waits } = waitingFor(confirmations, [1, 2, 3], ["lon", "sin"]);
+    confirmations.published("i", { outboxSeq: 2, seq: 10 });
+    confirmations.confirmed("lon", "i", upTo(10));
+    expect([done, [...(waits[0]?.missing ?? [])]]).toEqual([[], ["sin"]]);
+    confirmations.confirmed("sin", "i", upTo(9));
+    expect(done).toEqual([]);
+    confirmations.confirmed("sin", "i", upTo(12));
+    expect(done).toEqual([1, 2]);
+    confirmations.confirmed("lon", "i", upTo(12));
+    expect(done).toEqual([1, 2]);
+    confirmations.published("i", { outboxSeq: 3, seq: 12 });
+    expect(done).toEqual([1, 2, 3]);
+  });
+
+  it("ends at once for a row that the targets have", () => {
+    const confirmations = new Confirmations();
+    for (const n of [1, 2, 3, 4]) confirmations.published("i", { outboxSeq: n * 10, seq: n });
+    confirmations.confirmed("lon", "i", upTo(2));
+    const { done } = waitingFor(confirmations, [1, 10, 11, 20, 21, 40], ["lon"]);
+    expect(done).toEqual([1, 10, 11, 20]);
+  });
+
+  it("ends by a range beyond the prefix, and is not undone by a beat that names no ranges", () => {
+    const confirmations = new Confirmations();
+    confirmations.published("i", { outboxSeq: 1, seq: 5 });
+    confirmations.published("i", { outboxSeq: 2, seq: 6 });
+    confirmations.confirmed("lon", "i", upTo(4, [[6, 6]]));
+    confirmations.confirmed("lon", "i", upTo(4));
+    const { done } = waitingFor(confirmations, [1, 2], ["lon"]);
+    expect(done).toEqual([2]);
+  });
+
+  it("ends for nobody by what was applied of another incarnation, nor by old news", () => {
+    const confirmations = new Confirmations();
+    confirmations.published("old", { outboxSeq: 1, seq: 90 });
+    const lost = waitingFor(confirmations, [1], ["lon"]);
+    confirmations.published("new", { outboxSeq: 2, seq: 3 });
+    confirmations.confirmed("lon", "old", upTo(90));
+    const { done } = waitingFor(confirmations, [2], ["lon"]);
+    expect([lost.done, done]).toEqual([[], []]);
+    confirmations.confirmed("lon", "new", upTo(3));
+    confirmations.confirmed("lon", "new", upTo(1));
+    expect([lost.done, done]).toEqual([[], [2]]);
+    expect(waitingFor(confirmations, [2], ["lon"]).done).toEqual([2]);
+  });
+
+  it("counts what was announced before this run published anything", () => {
+    const confirmations = new Confirmations();
+    confirmations.confirmed("lon", "i", upTo(7));
+    const { done } = waitingFor(confirmations, [1], ["lon"]);
+    confirmations.published("i", { outboxSeq: 1, seq: 7 });
+    expect(done).toEqual([1]);
+  });
+
+  it("ends with the target that set the batch aside, whatever the others did", () => {
+    const confirmations = new Confirmations();
+    const ends: unknown[] = [];
+    const wait = (row: number) =>
+      confirmations.wait(row, ["lon", "sin"], (refused) => ends.push([row, refused]));
+    wait(1);
+    wait(2);
+    confirmations.published("i", { outboxSeq: 1, seq: 1 });
+    confirmations.published("i", { outboxSeq: 2, seq: 2 });
+    confirmations.confirmed("lon", "i", upTo(2, [], [1]));
+    confirmations.confirmed("sin", "i", upTo(2));
+    expect(ends).toEqual([
+      [1, "lon"],
+      [2, undefined],
+    ]);
+  });
+
+  it("tells nobody once it is cancelled", () => {
+    const confirmations = new Confirmations();
+    const { done, waits } = waitingFor(confirmations, [1], ["lon"]);
+    waits[0]?.cancel();
+    confirmations.published("i", { outboxSeq: 1, seq: 1 });
+    confirmations.confirmed("lon", "i", upTo(1));
+    expect(done).toEqual([]);
+  });
+
+  it("forgets old batches, of which a later one that it remembers stands for the rows", () => {
+    const confirmations = new Confirmations();
+    for (let n = 1; n <= 40_000; n++) confirmations.published("i", { outboxSeq: n, seq: n });
+    confirmations.confirmed("lon", "i", upTo(20_000));
+    expect(waitingFor(confirmations, [1], ["lon"]).done).toEqual([]);
+    confirmations.confirmed("lon", "i", upTo(40_000));
+    expect(waitingFor(confirmations, [1, 40_000], ["lon"]).done).toEqual([1, 40_000]);
+  });
+});
