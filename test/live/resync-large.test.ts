@@ -22,6 +22,7 @@ const sites = shared(async () => {
       { name: "lon", caches: { [CACHE]: {} } },
     ],
     policies: [`{ match: ${CACHE}, mode: async }`],
+    javaHeapMib: 2_048,
   });
   started.site("nyc").start(started.configure());
   started.site("lon").spawn(started.file);

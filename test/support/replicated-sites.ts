@@ -21,6 +21,8 @@ export interface ReplicatedSitesOptions {
   readonly preset?: "keycloak";
   /** The text of `limits: { ... }` between its braces. */
   readonly limits?: string;
+  /** Of the Java client, which reads whole caches as text. */
+  readonly javaHeapMib?: number;
 }
 
 /** What `level` waits for. */
@@ -72,7 +74,7 @@ export class ReplicatedSites implements AsyncDisposable {
     const names = options.sites.map((site) => site.name);
     const links = new Map<string, CuttableProxy>();
     const all: ReplicatedSite[] = [];
-    const java = await JavaClient.start();
+    const java = await JavaClient.start(options.javaHeapMib);
     const nodes = Promise.all(options.sites.map(startNodes));
     const natsServers: NatsServer[] = [];
     for (const [i, site] of names.entries()) {
