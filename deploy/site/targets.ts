@@ -7,6 +7,7 @@ import {
   type OfflineMark,
   type TargetSight,
 } from "../../gateway/status/offline-rule.ts";
+import { NOTHING_ASIDE } from "../../gateway/receive/position-tracker.ts";
 import { dataAtRisk } from "./data-at-risk.ts";
 import type { HandledCache } from "./handled-cache.ts";
 import type { Site } from "./site.ts";
@@ -69,7 +70,7 @@ export class Targets {
         incarnation,
         seq,
         ranges: [],
-        aside: aside ?? [],
+        aside: aside ?? NOTHING_ASIDE,
       });
     }
   }

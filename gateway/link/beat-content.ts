@@ -55,10 +55,17 @@ const isEnd: Test = (value) =>
 const isReseeded: Test = (value) =>
   isPlain(value) && isDot(value["upTo"]) && isRecordOf(value["answers"], isCount);
 
+const isListOf = (value: unknown, test: Test): boolean => Array.isArray(value) && value.every(test);
+
+const isRange: Test = (value) => isListOf(value, isCount) && (value as unknown[]).length === 2;
+
+const isAside: Test = (value) =>
+  isPlain(value) && isListOf(value["seqs"], isCount) && isListOf(value["counters"], isRange);
+
 const isPosition: Test = (value) =>
   isPlain(value) &&
   isText(value["incarnation"]) &&
   isCount(value["seq"]) &&
   isDot(value["dot"]) &&
   isOptional(value["gap"], (gap) => typeof gap === "boolean") &&
-  isOptional(value["aside"], (aside) => Array.isArray(aside) && aside.every(isCount));
+  isOptional(value["aside"], isAside);

@@ -4,6 +4,7 @@ import { BEAT_BYTES_MAX, BEAT_INTERVAL_MS } from "../../topology/limits.ts";
 import { beatSubject } from "../../topology/names.ts";
 import type { SiteName } from "../../topology/names.ts";
 import type { Bus, Clock, LogState, Logger } from "../../topology/ports.ts";
+import type { Aside } from "../receive/position-tracker.ts";
 
 /**
  * The heartbeat's own version, apart from the batches'.
@@ -36,8 +37,7 @@ export interface BeatContent {
             readonly dot: bigint;
             /** Something of that origin may be missing here. */
             readonly gap?: boolean;
-            /** The newest batches that were passed and not applied. */
-            readonly aside?: readonly number[];
+            readonly aside?: Aside;
           }
         >
       >

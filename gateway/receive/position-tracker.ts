@@ -9,6 +9,16 @@ export interface Applied {
   readonly ranges: ReadonlyArray<readonly [number, number]>;
 }
 
+/** The newest of what a position passed and was not applied, or not whole. */
+export interface Aside {
+  /** Batches that were set aside, by their sequences. */
+  readonly seqs: readonly number[];
+  /** Batches that never came, as closed ranges of their counters. */
+  readonly counters: ReadonlyArray<readonly [number, number]>;
+}
+
+export const NOTHING_ASIDE: Aside = { seqs: [], counters: [] };
+
 /**
  * The contiguous prefix of batches that are done, and what is done beyond it. Batches of one cache are not neighbours in
  * the log, so contiguous means: no batch that was begun earlier is still open.

@@ -31,7 +31,7 @@ import { acceptBatch, type Receiving } from "./accept.ts";
 import { CacheSuccesses, DeadLetterRule } from "./dead-letter-rule.ts";
 import { KeyedQueue } from "./keyed-queue.ts";
 import type { PositionStore } from "./position-store.ts";
-import { PositionTracker, type Applied } from "./position-tracker.ts";
+import { type Applied, type Aside, NOTHING_ASIDE, PositionTracker } from "./position-tracker.ts";
 import { ReceiverStats } from "./receiver-stats.ts";
 
 /** What {@link Receiver} needs of its site. */
@@ -115,7 +115,7 @@ export class Receiver {
   #isIncomplete = false;
   /** How often something was found missing. */
   #losses = 0;
-  #aside: readonly number[] = [];
+  #aside: Aside = NOTHING_ASIDE;
   #blocked: string | undefined;
   #signal: AbortSignal | undefined;
 
@@ -166,8 +166,8 @@ export class Receiver {
     return this.#tracker.applied();
   }
 
-  /** The newest batches that the position passed and that were not applied, or not whole: a writer who waits is to be told. */
-  get aside(): readonly number[] {
+  /** What the position passed and was not applied here: a writer who waits is to be told. */
+  get aside(): Aside {
     return this.#aside;
   }
 
@@ -387,6 +387,7 @@ export class Receiver {
       this.stats.counterGaps += 1;
       this.#isIncomplete = true;
       this.#losses += 1;
+      this.#missed(this.#counter + 1, header.counter - 1);
       this.#parts.onGap(
         `batches ${this.#counter + 1} to ${header.counter - 1} were not applied here`,
       );
@@ -461,7 +462,15 @@ export class Receiver {
   }
 
   #setAside(seq: number): void {
-    if (this.#aside.at(-1) !== seq) this.#aside = [...this.#aside, seq].slice(-POSITION_ASIDE_MAX);
+    const { seqs } = this.#aside;
+    if (seqs.at(-1) === seq) return;
+    this.#aside = { ...this.#aside, seqs: [...seqs, seq].slice(-POSITION_ASIDE_MAX) };
+  }
+
+  /** These batches never came. */
+  #missed(from: number, to: number): void {
+    const counters = [...this.#aside.counters, [from, to] as const];
+    this.#aside = { ...this.#aside, counters: counters.slice(-POSITION_ASIDE_MAX) };
   }
 
   #bury(what: Pick<DeadLetter, "seq" | "key" | "dot">, reason: string, payload: Uint8Array): void {

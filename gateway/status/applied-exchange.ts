@@ -2,14 +2,13 @@ import { Packr } from "msgpackr";
 import { APPLIED_INTERVAL_MS } from "../../topology/limits.ts";
 import { appliedSubject, type CacheName, type SiteName } from "../../topology/names.ts";
 import type { Bus, Clock } from "../../topology/ports.ts";
-import type { Applied } from "../receive/position-tracker.ts";
+import type { Applied, Aside } from "../receive/position-tracker.ts";
 
 /** One cache's applied position in an origin's log, as it travels. */
 export interface AppliedPosition extends Applied {
   readonly cache: CacheName;
   readonly incarnation: string;
-  /** The newest batches that were passed and not applied. */
-  readonly aside: readonly number[];
+  readonly aside: Aside;
 }
 
 const packr = new Packr({ useRecords: false });
@@ -50,7 +49,14 @@ export class AppliedAnnouncer {
 
   #send(): void {
     this.#cancel = undefined;
-    const rows = this.#positions().map((p) => [p.cache, p.incarnation, p.seq, p.ranges, p.aside]);
+    const rows = this.#positions().map((p) => [
+      p.cache,
+      p.incarnation,
+      p.seq,
+      p.ranges,
+      p.aside.seqs,
+      p.aside.counters,
+    ]);
     this.#bus.publish(this.#subject, packr.pack([VERSION, rows]));
   }
 }
@@ -79,11 +85,12 @@ export function decodeApplied(payload: Uint8Array): readonly AppliedPosition[] {
   const positions: AppliedPosition[] = [];
   for (const row of found[1] as unknown[]) {
     if (!Array.isArray(row)) continue;
-    const [cache, incarnation, seq, ranges, aside] = row as unknown[];
+    const [cache, incarnation, seq, ranges, seqs, counters] = row as unknown[];
     if (typeof cache !== "string" || typeof incarnation !== "string") continue;
     if (!isSeq(seq) || !Array.isArray(ranges) || !ranges.every(isRange)) continue;
-    if (!Array.isArray(aside) || !aside.every(isSeq)) continue;
-    positions.push({ cache, incarnation, seq, ranges, aside });
+    if (!Array.isArray(seqs) || !seqs.every(isSeq)) continue;
+    if (!Array.isArray(counters) || !counters.every(isRange)) continue;
+    positions.push({ cache, incarnation, seq, ranges, aside: { seqs, counters } });
   }
   return positions;
 }

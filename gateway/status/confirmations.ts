@@ -1,6 +1,6 @@
 import { HOLD_BATCHES_MAX } from "../../topology/limits.ts";
 import type { SiteName } from "../../topology/names.ts";
-import { type Applied, contains } from "../receive/position-tracker.ts";
+import { type Applied, type Aside, contains } from "../receive/position-tracker.ts";
 
 /** A wait for targets to apply one outbox row. */
 export interface Confirmation {
@@ -10,15 +10,23 @@ export interface Confirmation {
   cancel(): void;
 }
 
-/** How far a target is, and the newest batches that it passed and did not apply. */
+/** How far a target is, and what of it is not there. */
 export interface AppliedBatches extends Applied {
-  readonly aside: readonly number[];
+  readonly aside: Aside;
+}
+
+/** A batch that the log acknowledged. */
+interface Stored {
+  readonly seq: number;
+  readonly counter: number;
+  /** The newest outbox row in it. */
+  readonly outboxSeq: number;
 }
 
 interface Wait {
   readonly outboxSeq: number;
-  /** Of the batch that carries the row; undefined: it is not stored yet. */
-  seq: number | undefined;
+  /** The batch that carries the row; undefined: it is not stored yet. */
+  batch: Stored | undefined;
   readonly missing: Set<SiteName>;
   readonly onEnd: (refused: SiteName | undefined) => void;
 }
@@ -30,28 +38,26 @@ interface Wait {
 export class Confirmations {
   #incarnation = "";
   /** The newest batches, oldest first. */
-  #batches: Array<{ readonly outboxSeq: number; readonly seq: number }> = [];
+  #batches: Stored[] = [];
   readonly #applied = new Map<SiteName, AppliedBatches>();
   readonly #waits = new Set<Wait>();
 
   /** The log acknowledged a batch. */
-  published(
-    incarnation: string,
-    batch: { readonly outboxSeq: number; readonly seq: number },
-  ): void {
+  published(incarnation: string, { seq, counter, outboxSeq }: Stored): void {
+    const batch = { seq, counter, outboxSeq };
     if (incarnation !== this.#incarnation) {
       this.#incarnation = incarnation;
       this.#batches = [];
       this.#applied.clear();
       // Whether the targets got them from the log that is gone nobody tells any more: their writers wait for no end.
-      for (const wait of this.#waits) if (wait.seq !== undefined) wait.seq = Infinity;
+      for (const wait of this.#waits) if (wait.batch !== undefined) wait.batch = LOST;
     }
-    this.#batches.push({ outboxSeq: batch.outboxSeq, seq: batch.seq });
+    this.#batches.push(batch);
     if (this.#batches.length > HOLD_BATCHES_MAX * 2)
       this.#batches = this.#batches.slice(-HOLD_BATCHES_MAX);
     for (const wait of this.#waits) {
-      if (wait.seq !== undefined || wait.outboxSeq > batch.outboxSeq) continue;
-      wait.seq = batch.seq;
+      if (wait.batch !== undefined || wait.outboxSeq > outboxSeq) continue;
+      wait.batch = batch;
       for (const [target, applied] of this.#applied) this.#look(wait, target, applied);
     }
   }
@@ -67,7 +73,7 @@ export class Confirmations {
     if (before?.seq === applied.seq && applied.ranges.length === 0 && before.ranges.length > 0)
       return;
     this.#applied.set(target, applied);
-    for (const wait of this.#waits) if (wait.seq !== undefined) this.#look(wait, target, applied);
+    for (const wait of this.#waits) this.#look(wait, target, applied);
   }
 
   /**
@@ -79,25 +85,24 @@ export class Confirmations {
     targets: readonly SiteName[],
     onEnd: (refused: SiteName | undefined) => void,
   ): Confirmation {
-    const seq = this.#seqOf(outboxSeq);
-    const wait: Wait = { outboxSeq, seq, missing: new Set(targets), onEnd };
+    const batch = this.#batchOf(outboxSeq);
+    const wait: Wait = { outboxSeq, batch, missing: new Set(targets), onEnd };
     this.#waits.add(wait);
-    if (seq !== undefined)
-      for (const [target, applied] of this.#applied) this.#look(wait, target, applied);
+    for (const [target, applied] of this.#applied) this.#look(wait, target, applied);
     return { missing: wait.missing, cancel: () => this.#waits.delete(wait) };
   }
 
   #look(wait: Wait, target: SiteName, applied: AppliedBatches): void {
-    const { seq, missing } = wait;
-    if (seq === undefined || !missing.has(target) || !contains(applied, seq, seq)) return;
-    const isRefused = applied.aside.includes(seq);
+    const { batch, missing } = wait;
+    if (batch === undefined || !missing.has(target) || !contains(applied, batch.seq)) return;
+    const isRefused = isAside(applied.aside, batch);
     if (!isRefused) missing.delete(target);
     if (!isRefused && missing.size > 0) return;
     if (this.#waits.delete(wait)) wait.onEnd(isRefused ? target : undefined);
   }
 
   /** The first batch that reaches as far as the row; undefined: none has yet. */
-  #seqOf(outboxSeq: number): number | undefined {
+  #batchOf(outboxSeq: number): Stored | undefined {
     const batches = this.#batches;
     const newest = batches.at(-1);
     if (newest === undefined || newest.outboxSeq < outboxSeq) return undefined;
@@ -107,6 +112,13 @@ export class Confirmations {
       if ((batches[middle]?.outboxSeq ?? 0) >= outboxSeq) high = middle;
       else low = middle + 1;
     }
-    return batches[low]?.seq;
+    return batches[low];
   }
 }
+
+/** Of a log that is gone: no position reaches it. */
+const LOST: Stored = { seq: Number.POSITIVE_INFINITY, counter: 0, outboxSeq: 0 };
+
+/** A log that lost its end gives its sequences again: there the counter alone tells which batch never came. */
+const isAside = ({ seqs, counters }: Aside, { seq, counter }: Stored): boolean =>
+  seqs.includes(seq) || counters.some(([from, to]) => from <= counter && counter <= to);

@@ -12,6 +12,8 @@ import type { LogHead } from "./log-head.ts";
 /** A batch that the log acknowledged. */
 export interface PublishedBatch {
   readonly seq: number;
+  /** In its header. */
+  readonly counter: number;
   /** The newest outbox row in it. */
   readonly outboxSeq: number;
   readonly mutations: number;
@@ -114,9 +116,8 @@ export class Publisher {
         stats.publishedMutations += batch.rows.length;
         stats.publishedBytes += frozen.payload.length;
         const bytes = frozen.payload.length;
-        const { seq } = ack;
-        const mutations = batch.rows.length;
-        onPublished({ seq, outboxSeq: this.#frozen, mutations, bytes, at: clock.now() });
+        const sentBatch = { seq: ack.seq, counter: frozen.counter, outboxSeq: this.#frozen };
+        onPublished({ ...sentBatch, mutations: batch.rows.length, bytes, at: clock.now() });
         return;
       } catch (error) {
         if (signal.aborted) return;

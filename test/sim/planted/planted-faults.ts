@@ -10,6 +10,8 @@ export interface PlantedFault {
   readonly faults: readonly Fault[];
   /** Kind of the second cache, where it takes one. */
   readonly kind?: "invalidate" | "evicts" | "idle";
+  /** Writers come through front doors. */
+  readonly door?: true;
 }
 
 /** Bugs that somebody could well make; each breaks a promise that the checkers must notice. */
@@ -222,5 +224,21 @@ export const PLANTED: readonly PlantedFault[] = [
     text: 'rows.put(key, { ...entry, presence: "tombstone", held: undefined });',
     instead: "changes.remove(key, entry, mark.gapStart);",
     faults: [],
+  },
+  {
+    what: "a write is answered when its batch is stored",
+    file: "gateway/status/confirmations.ts",
+    text: "if (batch === undefined || !missing.has(target) || !contains(applied, batch.seq)) return;",
+    instead: "if (batch === undefined || !missing.has(target)) return;",
+    faults: [],
+    door: true,
+  },
+  {
+    what: "a write is answered before its event was heard",
+    file: "site-agent/tail/captured-writes.ts",
+    text: "await this.#flushed();",
+    instead: "",
+    faults: [],
+    door: true,
   },
 ];

@@ -72,11 +72,11 @@ function patternOf(text: string): RegExp {
 }
 
 /** The world in which a planted fault is looked for. */
-export function worldOf({ faults, kind }: PlantedFault, seed: number): Profile {
+export function worldOf({ faults, kind, door }: PlantedFault, seed: number): Profile {
   const drawn = drawProfile(seed, new Set(faults));
   const caches =
     kind === undefined
       ? drawn.caches
       : [...drawn.caches.slice(0, 1), { name: "plans", conflict: "last-writer-wins", kind }];
-  return { ...drawn, caches };
+  return { ...drawn, caches, door: door === undefined ? "none" : "fail" };
 }

@@ -195,7 +195,7 @@ function staleCopy(
 export const rowOf = (site: SimSite, cache: string, key: string): Entry | undefined =>
   site.disk.get(entryPrefix(cache) + key) as Entry | undefined;
 
-function floorOf(site: SimSite, cache: string): Context {
+export function floorOf(site: SimSite, cache: string): Context {
   const floor = site.disk.get(`${FACT_PREFIX}floor/${cache}`) as Context | undefined;
   return floor ?? EMPTY_CONTEXT;
 }

@@ -4,16 +4,32 @@ import { NEVER, OFF } from "./sim-config.ts";
 import type { SimCache, SimWorldParts } from "./sim-cache.ts";
 import type { SimCacheServer } from "./sim-cache-server.ts";
 
+/** Does a write to a key of a cache, and tells whoever waits for its answer. */
+export type Through = (
+  cache: string,
+  key: string,
+  write: () => void,
+  options: { readonly isDirect: boolean },
+) => void;
+
 /** An application at one site: it uses the site's caches and knows nothing of Isthmus. */
 export class Client {
   readonly #site: string;
   readonly #server: SimCacheServer;
   readonly #parts: SimWorldParts;
   readonly #profile: Profile;
+  readonly #through: Through;
   /** Changes that came in the moment before one of Isthmus. */
   #firsts = 0;
 
-  constructor(site: string, server: SimCacheServer, parts: SimWorldParts, profile: Profile) {
+  constructor(
+    site: string,
+    server: SimCacheServer,
+    parts: SimWorldParts,
+    profile: Profile,
+    through: Through,
+  ) {
+    this.#through = through;
     this.#site = site;
     this.#server = server;
     this.#parts = parts;
@@ -115,12 +131,16 @@ export class Client {
     const { lifespanMs, maxIdleMs } = expiry;
     const ends = `${lifespanMs} ${maxIdleMs}`;
     trace(`${this.#site}: client puts ${cache.name}/${key} = ${value.toString()} ${ends}`);
-    cache.put(key, value, expiry, "client", isZero ? 0n : token);
+    const put = (): void => void cache.put(key, value, expiry, "client", isZero ? 0n : token);
+    // What is written by other means than Hot Rod comes through no front door.
+    this.#through(cache.name, key, put, { isDirect: isZero });
   }
 
   #remove(cache: SimCache, key: string): void {
     this.#parts.trace(`${this.#site}: client removes ${cache.name}/${key}`);
-    cache.remove(key, "client");
+    // The answer to a remove of nothing says that nothing was done.
+    const isDirect = cache.access(key) === undefined;
+    this.#through(cache.name, key, () => void cache.remove(key, "client"), { isDirect });
   }
 
   #expiry(used: SimCacheProfile, draw: number): { lifespanMs: number; maxIdleMs: number } {

@@ -1,3 +1,4 @@
+import type { OnTimeout } from "../../../topology/policy/mode.ts";
 import { SimRandom } from "./sim-random.ts";
 
 /** Faults that any operation may meet, with a probability, for as long as a world's faults last. */
@@ -89,6 +90,8 @@ export interface Profile {
   readonly nodes: number;
   /** Processes act under a lease of a few seconds, so a restart waits for the end of the last one's. */
   readonly hasLease: boolean;
+  /** `onTimeout` of the caches whose writers come through front doors, if they do. */
+  readonly door: OnTimeout | "none";
   /** What the operator changes, once the faults are over, before the last writes. */
   readonly change: "none" | "policy" | "site added" | "site removed";
 }
@@ -156,5 +159,6 @@ export function drawProfile(seed: number, only?: ReadonlySet<Fault>): Profile {
     nodes: random.pick([1, 1, 2, 3]),
     change: isOff(change, only ?? faults) ? "none" : change,
     hasLease: random.chance(0.15),
+    door: random.pick(["none", "none", "degrade", "fail"] as const),
   };
 }

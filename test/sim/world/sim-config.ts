@@ -10,7 +10,11 @@ export const NEVER = "private";
 export const OFF = "scratch";
 
 /** The file that a world's sites run with. */
-export function configOf({ sites, caches }: Pick<Profile, "sites" | "caches">): Config {
+export function configOf({
+  sites,
+  caches,
+  door,
+}: Pick<Profile, "sites" | "caches" | "door">): Config {
   const text = [
     "apiVersion: isthmus/v1\nname: sim\nsites:\n",
     ...sites.map(
@@ -18,7 +22,7 @@ export function configOf({ sites, caches }: Pick<Profile, "sites" | "caches">): 
         `  ${name}:\n    cache: { kind: embedded }\n    data: ./data/${name}\n    nats:\n      servers: ["nats://127.0.0.1:${4222 + i}"]\n      leaf: { listen: "127.0.0.1:${7422 + i}" }\n`,
     ),
     "policies:\n",
-    ...caches.map((cache) => ruleOf(cache, sites)),
+    ...caches.map((cache) => ruleOf(cache, sites, door)),
     `  - match: ${NEVER}\n    mode: never\n`,
     `  - match: ${OFF}\n    mode: off\n`,
   ].join("");
@@ -29,10 +33,15 @@ export function configOf({ sites, caches }: Pick<Profile, "sites" | "caches">): 
   return config;
 }
 
-function ruleOf({ name, conflict, kind }: SimCacheProfile, sites: readonly string[]): string {
+function ruleOf(
+  { name, conflict, kind }: SimCacheProfile,
+  sites: readonly string[],
+  door: Profile["door"],
+): string {
   // The same list, and so the same policy, whether or not a third site is there.
   const order = conflict.replace("SITES", sites.slice(0, 2).toReversed().join(", "));
-  const mode = kind === "invalidate" ? "invalidate" : "async";
+  const held = door === "none" ? "async" : `sync\n    onTimeout: ${door}`;
+  const mode = kind === "invalidate" ? "invalidate" : held;
   const evicts = kind === "evicts" ? "    evicts: true\n" : "";
   return `  - match: ${name}\n    mode: ${mode}\n    conflict: ${order}\n${evicts}`;
 }

@@ -28,6 +28,8 @@ export class SimProcess {
   readonly #wall: WallClock;
   readonly #held: Array<() => void> = [];
   readonly #atEnd: Array<() => void> = [];
+  /** It was paused once: it may have done something late. */
+  hasPaused = false;
   #alive = true;
   /** What is to happen waits in #held; it is not even taken out of it while stopped. */
   #paused = false;
@@ -72,6 +74,7 @@ export class SimProcess {
   }
 
   pause(): void {
+    this.hasPaused = true;
     this.#paused = true;
     this.#stopped = true;
   }

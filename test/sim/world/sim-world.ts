@@ -13,6 +13,7 @@ import {
 import { EMPTY_CONTEXT } from "../../../topology/version/context.ts";
 import { Client } from "./client.ts";
 import { Counts } from "./counts.ts";
+import { HeldWriters } from "./held-writers.ts";
 import { FaultActs } from "./fault-acts.ts";
 import { Oracle } from "./oracle.ts";
 import { drawPlan, type Step } from "./plan.ts";
@@ -69,6 +70,7 @@ export class World {
   #sites: readonly SimSite[];
   readonly #oracles: ReadonlyMap<string, Oracle>;
   readonly #checkers: Checkers;
+  readonly #held: HeldWriters;
   readonly #parts: SimWorldParts;
   readonly #clients: ReadonlyMap<string, Client>;
   /** Site, cache and key to the last write by a client. */
@@ -92,13 +94,18 @@ export class World {
     this.#oracles = new Map(profile.caches.map(({ name }) => [name, new Oracle()]));
     const fail = (error: Error): void => this.#failed(error);
     this.#checkers = new Checkers(this.#oracles, new Set([NEVER, OFF]), fail);
+    // Randomness of its own: worlds without front doors draw as if there were none.
+    const own = { ...this.#parts, random: new SimRandom(profile.seed ^ 0xd00a) };
+    this.#held = new HeldWriters(own, (name) => this.#site(name), fail);
     this.#everySite = this.#build();
     const isLater = profile.change === "site added" && this.#everySite.length > 2;
     this.#sites = isLater ? this.#everySite.slice(0, -1) : this.#everySite;
     this.#clients = new Map(
       this.#everySite.map(({ name, ground }) => [
         name,
-        new Client(name, ground.caches, this.#parts, profile),
+        new Client(name, ground.caches, this.#parts, profile, (cache, key, write, options) =>
+          this.#held.through(this.#site(name), [cache, key], write, options),
+        ),
       ]),
     );
   }
@@ -162,12 +169,14 @@ export class World {
         if (!this.#isCaptured(site, cache, key)) this.#oracles.get(cache)?.unsure(site.name, key);
       },
       onLedgerLost: (site) => {
+        this.#held.lost(site.name);
         for (const oracle of this.#oracles.values()) {
           oracle.mayBeRepublished(site.name);
           for (const key of oracle.keys()) oracle.unsure(site.name, key);
         }
       },
       aroundPowerCut: (site, cut) => {
+        this.#held.lost(site.name);
         const rows = this.#everyKey().map(([name, key]) => rowOf(site, name, key));
         cut();
         for (const [i, [name, key, oracle]] of this.#everyKey().entries()) {
@@ -227,7 +236,8 @@ export class World {
   }
 
   #configure(caches: Profile["caches"]): void {
-    const config = configOf({ sites: this.#sites.map(({ name }) => name), caches });
+    const { door } = this.#profile;
+    const config = configOf({ sites: this.#sites.map(({ name }) => name), caches, door });
     for (const site of this.#sites) site.config = config;
   }
 

@@ -87,7 +87,7 @@ describe("applied positions between sites", () => {
     cache: "sessions",
     incarnation: "i",
     seq,
-    aside: [],
+    aside: { seqs: [], counters: [] },
     ranges: [[seq + 2, seq + 4]],
   });
 
@@ -135,7 +135,7 @@ describe("applied positions between sites", () => {
   it("are dropped, never thrown about, when they cannot be read: whole messages, or single rows", () => {
     const { heard, tell } = exchange();
     const packr = new Packr({ useRecords: false });
-    const good = ["sessions", "i", 3, [[5, 7]], [4]];
+    const good = ["sessions", "i", 3, [[5, 7]], [4], [[1, 2]]];
     const bad = [
       null,
       7,
@@ -145,13 +145,20 @@ describe("applied positions between sites", () => {
       ["sessions", "i", 3, [[5]], []],
       ["sessions", "i", 3, [[5, "7"]], []],
       ["sessions", "i", 3, { 0: [5, 7] }, []],
-      ["sessions", "i", 3, [], ["4"]],
+      ["sessions", "i", 3, [], ["4"], []],
+      ["sessions", "i", 3, [], [], [1]],
       ["sessions", "i", 3, []],
       [1, "i", 3, [], []],
     ];
     tell(packr.pack([1, [...bad, good]]));
     expect(heard).toEqual([
-      { cache: "sessions", incarnation: "i", seq: 3, ranges: [[5, 7]], aside: [4] },
+      {
+        cache: "sessions",
+        incarnation: "i",
+        seq: 3,
+        ranges: [[5, 7]],
+        aside: { seqs: [4], counters: [[1, 2]] },
+      },
     ]);
     fc.assert(
       fc.property(fc.uint8Array({ maxLength: 100 }), (noise) => {

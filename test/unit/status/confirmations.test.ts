@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { NOTHING_ASIDE } from "../../../gateway/receive/position-tracker.ts";
 import { Confirmations } from "../../../gateway/status/confirmations.ts";
 
 /** Rows that were confirmed, in their order. */
@@ -8,17 +9,20 @@ function waitingFor(confirmations: Confirmations, rows: number[], targets: strin
   return { done, waits };
 }
 
-const upTo = (seq: number, ranges: Array<[number, number]> = [], aside: number[] = []) => ({
+const upTo = (seq: number, ranges: Array<[number, number]> = [], aside = NOTHING_ASIDE) => ({
   seq,
   ranges,
   aside,
 });
 
+/** A batch whose counter is its sequence. */
+const batch = (outboxSeq: number, seq: number, counter = seq) => ({ outboxSeq, seq, counter });
+
 describe("a wait for an outbox row", () => {
   it("ends when every target has applied the batch that carries it, in any order of news", () => {
     const confirmations = new Confirmations();
     const { done, waits } = waitingFor(confirmations, [1, 2, 3], ["lon", "sin"]);
-    confirmations.published("i", { outboxSeq: 2, seq: 10 });
+    confirmations.published("i", batch(2, 10));
     confirmations.confirmed("lon", "i", upTo(10));
     expect([done, [...(waits[0]?.missing ?? [])]]).toEqual([[], ["sin"]]);
     confirmations.confirmed("sin", "i", upTo(9));
@@ -27,13 +31,13 @@ describe("a wait for an outbox row", () => {
     expect(done).toEqual([1, 2]);
     confirmations.confirmed("lon", "i", upTo(12));
     expect(done).toEqual([1, 2]);
-    confirmations.published("i", { outboxSeq: 3, seq: 12 });
+    confirmations.published("i", batch(3, 12));
     expect(done).toEqual([1, 2, 3]);
   });
 
   it("ends at once for a row that the targets have", () => {
     const confirmations = new Confirmations();
-    for (const n of [1, 2, 3, 4]) confirmations.published("i", { outboxSeq: n * 10, seq: n });
+    for (const n of [1, 2, 3, 4]) confirmations.published("i", batch(n * 10, n));
     confirmations.confirmed("lon", "i", upTo(2));
     const { done } = waitingFor(confirmations, [1, 10, 11, 20, 21, 40], ["lon"]);
     expect(done).toEqual([1, 10, 11, 20]);
@@ -41,8 +45,8 @@ describe("a wait for an outbox row", () => {
 
   it("ends by a range beyond the prefix, and is not undone by a beat that names no ranges", () => {
     const confirmations = new Confirmations();
-    confirmations.published("i", { outboxSeq: 1, seq: 5 });
-    confirmations.published("i", { outboxSeq: 2, seq: 6 });
+    confirmations.published("i", batch(1, 5));
+    confirmations.published("i", batch(2, 6));
     confirmations.confirmed("lon", "i", upTo(4, [[6, 6]]));
     confirmations.confirmed("lon", "i", upTo(4));
     const { done } = waitingFor(confirmations, [1, 2], ["lon"]);
@@ -51,9 +55,9 @@ describe("a wait for an outbox row", () => {
 
   it("ends for nobody by what was applied of another incarnation, nor by old news", () => {
     const confirmations = new Confirmations();
-    confirmations.published("old", { outboxSeq: 1, seq: 90 });
+    confirmations.published("old", batch(1, 90));
     const lost = waitingFor(confirmations, [1], ["lon"]);
-    confirmations.published("new", { outboxSeq: 2, seq: 3 });
+    confirmations.published("new", batch(2, 3));
     confirmations.confirmed("lon", "old", upTo(90));
     const { done } = waitingFor(confirmations, [2], ["lon"]);
     expect([lost.done, done]).toEqual([[], []]);
@@ -67,7 +71,7 @@ describe("a wait for an outbox row", () => {
     const confirmations = new Confirmations();
     confirmations.confirmed("lon", "i", upTo(7));
     const { done } = waitingFor(confirmations, [1], ["lon"]);
-    confirmations.published("i", { outboxSeq: 1, seq: 7 });
+    confirmations.published("i", batch(1, 7));
     expect(done).toEqual([1]);
   });
 
@@ -78,10 +82,26 @@ describe("a wait for an outbox row", () => {
       confirmations.wait(row, ["lon", "sin"], (refused) => ends.push([row, refused]));
     wait(1);
     wait(2);
-    confirmations.published("i", { outboxSeq: 1, seq: 1 });
-    confirmations.published("i", { outboxSeq: 2, seq: 2 });
-    confirmations.confirmed("lon", "i", upTo(2, [], [1]));
+    confirmations.published("i", batch(1, 1));
+    confirmations.published("i", batch(2, 2));
+    confirmations.confirmed("lon", "i", upTo(2, [], { seqs: [1], counters: [] }));
     confirmations.confirmed("sin", "i", upTo(2));
+    expect(ends).toEqual([
+      [1, "lon"],
+      [2, undefined],
+    ]);
+  });
+
+  it("is not ended by another batch that a log which lost its end gave the same sequence", () => {
+    const confirmations = new Confirmations();
+    const ends: unknown[] = [];
+    const wait = (row: number) =>
+      confirmations.wait(row, ["lon"], (refused) => ends.push([row, refused]));
+    confirmations.published("i", batch(1, 2, 1));
+    wait(1);
+    confirmations.published("i", batch(2, 2, 2));
+    wait(2);
+    confirmations.confirmed("lon", "i", upTo(2, [], { seqs: [], counters: [[1, 1]] }));
     expect(ends).toEqual([
       [1, "lon"],
       [2, undefined],
@@ -92,14 +112,14 @@ describe("a wait for an outbox row", () => {
     const confirmations = new Confirmations();
     const { done, waits } = waitingFor(confirmations, [1], ["lon"]);
     waits[0]?.cancel();
-    confirmations.published("i", { outboxSeq: 1, seq: 1 });
+    confirmations.published("i", batch(1, 1));
     confirmations.confirmed("lon", "i", upTo(1));
     expect(done).toEqual([]);
   });
 
   it("forgets old batches, of which a later one that it remembers stands for the rows", () => {
     const confirmations = new Confirmations();
-    for (let n = 1; n <= 40_000; n++) confirmations.published("i", { outboxSeq: n, seq: n });
+    for (let n = 1; n <= 40_000; n++) confirmations.published("i", batch(n, n));
     confirmations.confirmed("lon", "i", upTo(20_000));
     expect(waitingFor(confirmations, [1], ["lon"]).done).toEqual([]);
     confirmations.confirmed("lon", "i", upTo(40_000));
