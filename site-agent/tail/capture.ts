@@ -72,6 +72,8 @@ export class Capture {
   readonly #deferred = new Map<Key, { readonly mark: Mark; readonly cancel: () => void }>();
   /** Who waits for captures of a key, each with the number that it still waits for. */
   readonly #awaited = new Map<Key, Array<{ captures: number; readonly resolve: () => void }>>();
+  /** Keys that are held whose mark was put back: what is read of them does not count. */
+  readonly #putBack = new Set<Key>();
   #failures = 0;
   #isPumping = false;
   #idle: Array<() => void> = [];
@@ -238,7 +240,8 @@ export class Capture {
     }
     const { dirty } = this.#parts;
     dirty.release(key);
-    if (this.#awaited.size > 0 && !this.#deferred.has(key)) this.#toldCaptured(key);
+    const isAgain = this.#putBack.delete(key) || this.#deferred.has(key);
+    if (this.#awaited.size > 0 && !isAgain) this.#toldCaptured(key);
     this.#pump();
   }
 
@@ -455,6 +458,7 @@ export class Capture {
     // A newer mark came during the read: it is read at once.
     if (dirty.peek(key) !== undefined) {
       dirty.putBack(key, mark);
+      this.#putBack.add(key);
       return;
     }
     const cancel = clock.after(delayMs, () => {

@@ -103,8 +103,8 @@ export class World {
     this.#clients = new Map(
       this.#everySite.map(({ name, ground }) => [
         name,
-        new Client(name, ground.caches, this.#parts, profile, (cache, key, write, options) =>
-          this.#held.through(this.#site(name), [cache, key], write, options),
+        new Client(name, ground.caches, this.#parts, profile, (cache, key, write, how) =>
+          this.#held.through(this.#site(name), [cache, key], write, how),
         ),
       ]),
     );
