@@ -119,17 +119,16 @@ export class CacheAgent implements CacheHands {
     this.#applier = this.#makeApplier();
     const { ledger, clock, merges } = parts;
     const { rows, stats } = this;
-    this.writes = new CapturedWrites(rows, this.#capture, this.#changes);
     const policy = parts.policy.conflict;
     const shared = { ledger, rows, locks: this.#locks, stats, clock, policy, merges };
     this.idle = new IdleKeys({ ...shared, uses: connector });
     this.tombstones = new Tombstones({ ...shared, cache: parts.cache });
+    const local = { rows, clock, capture: this.#capture, changes: this.#changes };
+    this.writes = new CapturedWrites({ ...local, isWhole: () => this.#gap === undefined });
     this.#repairs = new GapRepair({
       ...this.#parts,
-      rows,
+      ...local,
       stats,
-      capture: this.#capture,
-      changes: this.#changes,
       refills: this.#refills,
       hash: (value) => this.#hash(value),
       evicts: () => this.evicts,
@@ -247,6 +246,7 @@ export class CacheAgent implements CacheHands {
       // Another object: a scan that is under way may have passed what is missing now, so it does not close this gap.
       this.#gap = { ...this.#gap };
     }
+    this.writes.mayHaveMissed();
     this.#rescan.call();
   }
 

@@ -52,6 +52,8 @@ export interface LocalChangesParts {
 export class LocalChanges {
   /** The outbox row of the newest change of this run; 0: there was none. */
   newestSeq = 0;
+  /** A row of the outbox was replaced by a later one before it was published. */
+  onReplaced: ((row: number, by: number) => void) | undefined;
   readonly #parts: LocalChangesParts;
 
   constructor(parts: LocalChangesParts) {
@@ -163,6 +165,7 @@ export class LocalChanges {
       const record = change.value === undefined ? bare : { ...bare, value: change.value };
       outboxSeq = ledger.enqueue(record, replaces);
       this.newestSeq = outboxSeq;
+      if (replaces !== undefined) this.onReplaced?.(replaces, outboxSeq);
     }
     const entry: Entry = {
       context: versions.context,

@@ -64,6 +64,14 @@ export interface OutboxRows {
   readonly rows: ReadonlyArray<{ readonly seq: number; readonly packed: Uint8Array }>;
 }
 
+/** Outbox rows, of which a write became one or several: which of them is not known, so all are waited for. */
+export interface WrittenRows {
+  /** Later than this row. */
+  readonly above: number;
+  /** At most this row. */
+  readonly upTo: number;
+}
+
 /** One cache's rows in a {@link Ledger}: its entries by key, and its outbox. */
 export interface CacheLedger {
   get(key: Key): Entry | undefined;

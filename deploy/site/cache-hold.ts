@@ -4,6 +4,7 @@ import { HOLD_RETURN_MS } from "../../topology/limits.ts";
 import type { SiteName } from "../../topology/names.ts";
 import { type Confirmation, Confirmations } from "../../gateway/status/confirmations.ts";
 import type { CacheAgent } from "../../site-agent/cache-agent.ts";
+import type { WriteBegun } from "../../site-agent/tail/captured-writes.ts";
 import type { HeldWrite, HoldEnd } from "../../site-agent/front-door/write-holds.ts";
 import { dataAtRisk } from "./data-at-risk.ts";
 import type { HandledCache } from "./handled-cache.ts";
@@ -56,6 +57,7 @@ export class CacheHold {
     this.#cache = cache;
     this.#agent = parts.agent;
     this.#targets = parts.targets;
+    parts.agent.writes.onReplaced((row, by) => this.confirmations.replaced(row, by));
   }
 
   /** Targets that nobody waits for until they are level again. */
@@ -84,7 +86,7 @@ export class CacheHold {
     const { clock } = this.#site.ports;
     const { writes } = this.#agent;
     const keys = effect.keys?.map((key) => key.toString("latin1"));
-    const [startedMs, since] = [clock.monotonic(), writes.before(keys)];
+    const [startedMs, begun] = [clock.monotonic(), writes.before(keys)];
     writes.waiting += 1;
     let stop = (): void => {
       writes.waiting -= 1;
@@ -99,7 +101,7 @@ export class CacheHold {
         const tooLarge = this.#tooLarge(effect);
         if (tooLarge !== undefined) ended(this.#unsendable(tooLarge));
         else {
-          const cancel = this.#wait({ keys, since, startedMs }, ended);
+          const cancel = this.#wait({ keys, begun, startedMs }, ended);
           stop = () => {
             cancel();
             answered();
@@ -112,7 +114,7 @@ export class CacheHold {
 
   /** Returns what stops the waiting; `onEnd` is not called after that. */
   #wait(
-    write: { readonly keys: readonly string[] | undefined; since: number; startedMs: number },
+    write: { keys: readonly string[] | undefined; begun: WriteBegun; startedMs: number },
     onEnd: (end: HoldEnd) => void,
   ): () => void {
     const { clock } = this.#site.ports;
@@ -139,12 +141,14 @@ export class CacheHold {
       onEnd(refusedBy === undefined ? undefined : this.#refused(refusedBy));
     };
     const find = async (): Promise<void> => {
-      const row = await this.#agent.writes.rowOf(write.keys, write.since);
+      const { writes } = this.#agent;
+      await writes.captured(write.keys, write.begun, () => isOver);
       if (isOver) return;
-      if (row === undefined) ended(undefined);
-      else confirmation = this.confirmations.wait(row, targets, ended);
+      const rows = writes.rowsOf(write.keys, write.begun);
+      if (rows === undefined) ended(undefined);
+      else confirmation = this.confirmations.wait(rows, targets, ended);
     };
-    // The listener is lost: nobody can tell when the write is captured, and the budget ends the wait.
+    // The ledger failed: nobody can tell when the write is captured, and the budget ends the wait.
     find().catch(() => undefined);
     return stop;
   }

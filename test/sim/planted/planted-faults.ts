@@ -228,15 +228,15 @@ export const PLANTED: readonly PlantedFault[] = [
   {
     what: "a write is answered when its batch is stored",
     file: "gateway/status/confirmations.ts",
-    text: "if (batch === undefined || !missing.has(target) || !contains(applied, batch.seq)) return;",
-    instead: "if (batch === undefined || !missing.has(target)) return;",
+    text: "if (!contains(applied, first.seq, last.seq)) return;",
+    instead: "",
     faults: [],
     door: true,
   },
   {
     what: "a write is answered before its event was heard",
     file: "site-agent/tail/captured-writes.ts",
-    text: "await this.#flushed();",
+    text: "      await this.#flushed();",
     instead: "",
     faults: [],
     door: true,

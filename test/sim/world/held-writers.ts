@@ -16,8 +16,8 @@ interface Write {
   readonly value: Buffer | undefined;
   /** Virtual ms. */
   readonly at: number;
-  /** How many writes of the key the site's clients had made by then, this one included. */
-  readonly number: number;
+  /** Of the site's next write to the key; undefined: there was none yet. */
+  next: "after this had a version" | "before that" | undefined;
 }
 
 /**
@@ -30,8 +30,8 @@ export class HeldWriters {
   readonly #site: (name: string) => SimSite;
   readonly #onFailure: (error: Error) => void;
   readonly #confirmed = new Map<CacheHold, number>();
-  /** Site, cache and key to how often its clients wrote it. */
-  readonly #numbers = new Map<string, number>();
+  /** Site, cache and key to its writes that are not answered. */
+  readonly #pending = new Map<string, Set<Write>>();
   /** When a site's ledger or cache lost something, virtual ms. */
   readonly #lostAt = new Map<string, number>();
 
@@ -58,25 +58,28 @@ export class HeldWriters {
     { isDirect }: { readonly isDirect: boolean },
   ): void {
     const { process } = site;
-    const number = this.#numberOf(site, cache, key) + 1;
-    this.#numbers.set(`${site.name}\0${cache}\0${key}`, number);
     const handled = site.site?.caches.get(cache);
+    const dotBefore = ownDot(handled?.agent?.rows.get(key)?.context, site);
+    const pending = this.#pendingOf(site, cache, key);
+    for (const one of pending)
+      one.next ??= dotBefore > one.dotBefore ? "after this had a version" : "before that";
     const hold = isDirect ? undefined : handled?.hold;
     if (process === undefined || handled?.agent === undefined || hold === undefined) {
       write();
       return;
     }
-    const dotBefore = ownDot(handled.agent.rows.get(key)?.context, site);
     const held = hold.begin({ keys: [Buffer.from(key, "latin1")], valueBytes: 0 });
     write();
     const { time, random, counts } = this.#parts;
     const stored = cacheOf(site, cache).peek(key);
     const { token, value } = stored ?? { token: undefined, value: undefined };
     const at = time.now;
-    const begun: Write = { site, cache, key, hold, dotBefore, token, value, at, number };
+    const begun: Write = { site, cache, key, hold, dotBefore, token, value, at, next: undefined };
+    pending.add(begun);
     const { timeoutMs } = handled.policy;
     process.later(random.latency(2), () => {
       held.done((end) => {
+        pending.delete(begun);
         const { stats } = hold;
         const isConfirmed = stats.confirmed > (this.#confirmed.get(hold) ?? 0);
         this.#confirmed.set(hold, stats.confirmed);
@@ -111,10 +114,10 @@ export class HeldWriters {
       if (!passed.has(target)) this.#look(write, this.#site(target));
   }
 
-  #look({ site, cache, key, dotBefore, value, at, number }: Write, target: SimSite): void {
+  #look({ site, cache, key, dotBefore, value, at, next }: Write, target: SimSite): void {
     if ((this.#lostAt.get(target.name) ?? -1) >= at || target.process === undefined) return;
     // Put and replaced before it was looked at, it has no version of its own: a later one says nothing about it.
-    if (this.#numberOf(site, cache, key) > number) return;
+    if (next === "before that") return;
     const seen = ownDot(rowOf(target, cache, key)?.context, site);
     const dropped = ownDot(floorOf(target, cache), site);
     if (seen > dotBefore || dropped > dotBefore) return;
@@ -125,8 +128,11 @@ export class HeldWriters {
     );
   }
 
-  #numberOf(site: SimSite, cache: string, key: string): number {
-    return this.#numbers.get(`${site.name}\0${cache}\0${key}`) ?? 0;
+  #pendingOf(site: SimSite, cache: string, key: string): Set<Write> {
+    const name = `${site.name}\0${cache}\0${key}`;
+    const pending = this.#pending.get(name) ?? new Set();
+    this.#pending.set(name, pending);
+    return pending;
   }
 
   #fail(message: string): void {

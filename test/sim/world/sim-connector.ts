@@ -109,12 +109,13 @@ export class ConnectedCache implements CacheConnector {
     });
     return {
       lost,
-      // Answered behind the events that are under way.
-      flushed: () =>
-        this.#ask<void>((done) => {
-          if (!listening.isOpen) throw unreachable(this.#name);
+      // Answered behind the events that are under way, on their connection: none of them is lost where the answer is not.
+      flushed: async () => {
+        await this.#ask<void>((done) => {
           done(undefined, Math.max(0, ...listening.lastAt.values()) + 0.001);
-        }),
+        });
+        if (!listening.isOpen) throw unreachable(this.#name);
+      },
       close: async () => {
         await this.#ask<void>((done) => {
           cache.unlisten(listening);

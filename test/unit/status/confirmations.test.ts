@@ -2,10 +2,12 @@ import { describe, expect, it } from "vitest";
 import { NOTHING_ASIDE } from "../../../gateway/receive/position-tracker.ts";
 import { Confirmations } from "../../../gateway/status/confirmations.ts";
 
+const only = (row: number) => ({ above: row - 1, upTo: row });
+
 /** Rows that were confirmed, in their order. */
 function waitingFor(confirmations: Confirmations, rows: number[], targets: string[]) {
   const done: number[] = [];
-  const waits = rows.map((row) => confirmations.wait(row, targets, () => done.push(row)));
+  const waits = rows.map((row) => confirmations.wait(only(row), targets, () => done.push(row)));
   return { done, waits };
 }
 
@@ -79,7 +81,7 @@ describe("a wait for an outbox row", () => {
     const confirmations = new Confirmations();
     const ends: unknown[] = [];
     const wait = (row: number) =>
-      confirmations.wait(row, ["lon", "sin"], (refused) => ends.push([row, refused]));
+      confirmations.wait(only(row), ["lon", "sin"], (refused) => ends.push([row, refused]));
     wait(1);
     wait(2);
     confirmations.published("i", batch(1, 1));
@@ -96,7 +98,7 @@ describe("a wait for an outbox row", () => {
     const confirmations = new Confirmations();
     const ends: unknown[] = [];
     const wait = (row: number) =>
-      confirmations.wait(row, ["lon"], (refused) => ends.push([row, refused]));
+      confirmations.wait(only(row), ["lon"], (refused) => ends.push([row, refused]));
     confirmations.published("i", batch(1, 2, 1));
     wait(1);
     confirmations.published("i", batch(2, 2, 2));
@@ -106,6 +108,59 @@ describe("a wait for an outbox row", () => {
       [1, "lon"],
       [2, undefined],
     ]);
+  });
+
+  it("ends for several rows when all of them are there, in whatever order that happens", () => {
+    const confirmations = new Confirmations();
+    for (const n of [1, 2, 3, 4]) confirmations.published("i", batch(n, n));
+    const done: string[] = [];
+    const wait = (above: number, last: number) =>
+      confirmations.wait({ above, upTo: last }, ["lon"], () => done.push(`${above}-${last}`));
+    wait(1, 3);
+    wait(1, 4);
+    wait(1, 5);
+    confirmations.confirmed("lon", "i", upTo(1, [[3, 3]]));
+    expect(done).toEqual([]);
+    confirmations.confirmed("lon", "i", upTo(1, [[2, 3]]));
+    expect(done).toEqual(["1-3"]);
+    confirmations.confirmed("lon", "i", upTo(4));
+    expect(done).toEqual(["1-3", "1-4"]);
+    confirmations.published("i", batch(6, 5));
+    confirmations.confirmed("lon", "i", upTo(5));
+    expect(done).toEqual(["1-3", "1-4", "1-5"]);
+  });
+
+  it("ends for several rows as refused if one of them was set aside", () => {
+    const confirmations = new Confirmations();
+    for (const n of [1, 2, 3, 4]) confirmations.published("i", batch(n, n));
+    const ends: unknown[] = [];
+    const wait = (above: number, last: number) =>
+      confirmations.wait({ above, upTo: last }, ["lon"], (by) => ends.push([above, last, by]));
+    wait(0, 1);
+    wait(1, 3);
+    wait(2, 4);
+    confirmations.confirmed("lon", "i", upTo(4, [], { seqs: [2], counters: [] }));
+    expect(ends).toEqual([
+      [0, 1, undefined],
+      [1, 3, "lon"],
+      [2, 4, undefined],
+    ]);
+  });
+
+  it("follows a row that a later one replaced before it was published", () => {
+    const confirmations = new Confirmations();
+    const { done } = waitingFor(confirmations, [1, 2, 3], ["lon"]);
+    confirmations.replaced(1, 4);
+    confirmations.published("i", batch(3, 1));
+    confirmations.confirmed("lon", "i", upTo(1));
+    expect(done).toEqual([2, 3]);
+    confirmations.replaced(4, 5);
+    confirmations.published("i", batch(4, 2));
+    confirmations.confirmed("lon", "i", upTo(2));
+    expect(done).toEqual([2, 3]);
+    confirmations.published("i", batch(5, 3));
+    confirmations.confirmed("lon", "i", upTo(3));
+    expect(done).toEqual([2, 3, 1]);
   });
 
   it("tells nobody once it is cancelled", () => {
