@@ -361,11 +361,10 @@ export class Applier {
     // Under invalidate a load may have come meanwhile, which no read of the key told of yet: it is older than what arrived.
     const { invalidate, unseenSince } = this.#parts;
     const isGone = entry?.presence === "tombstone" && !invalidate;
-    // While changes may have been missed nobody tells of a local write whose writer never saw what arrives (I1).
-    const isSeen = unseenSince() === undefined;
-    const isRight = isSeen && (presence === "live" || held !== undefined || isGone);
-    // After an unclean end the cache may hold what came in between, of which the row knows nothing (I6).
-    if (isRight && this.#recovered === undefined) return { end: "done", token: held?.token };
+    const isRight = presence === "live" || held !== undefined || isGone;
+    // While changes may have been missed nobody tells of a local write whose writer never saw what arrives (I1), nor, after
+    // an unclean end, of an apply of which the row knows nothing (I6).
+    if (isRight && unseenSince() === undefined) return { end: "done", token: held?.token };
     const state = await this.#parts.connector.read(key);
     if (held === undefined ? state === undefined : this.#isHeld(state, held)) {
       return { end: "done", token: held?.token };
