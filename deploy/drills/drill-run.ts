@@ -244,11 +244,9 @@ export class DrillRun {
         await lab.pause(step, step.ms);
         return this.#over();
       case "start":
-        if (step.process === "infinispan") await load.shot(step.at);
+        if (step.process === "infinispan") return this.#startEmpty(step.at, lab, load);
         await lab.start(step);
-        this.#over();
-        if (step.process === "infinispan") await this.#backAt(step.at, load);
-        return;
+        return this.#over();
       case "stop":
         this.#begin(what);
         if (step.process === "infinispan") load.away(step.at);
@@ -267,6 +265,19 @@ export class DrillRun {
       case "expect":
         return this.#expect(step.expectation);
     }
+  }
+
+  async #startEmpty(at: LabSiteName, lab: DrillLab, load: Load): Promise<void> {
+    await load.shot(at);
+    const from = Date.now();
+    const hung = await lab.startEmpty(at);
+    if (hung > 0) {
+      const what = `Infinispan ${at} hung ${hung} times at its start and was killed`;
+      this.#options.say(`${what}; its threads are in its log`);
+      this.#steps.push({ what, from, to: Date.now() });
+    }
+    this.#over();
+    await this.#backAt(at, load);
   }
 
   async #backAt(at: LabSiteName, load: Load): Promise<void> {
