@@ -79,6 +79,25 @@ export interface JavaHeldWrites {
   readonly firstFault: string | undefined;
 }
 
+/** Writes of every kind: see {@link JavaCache.mixedWrites}. */
+export interface JavaMixedWrites {
+  readonly seed: number;
+  readonly operations: number;
+  readonly keys: number;
+  readonly threads: number;
+  /** Values begin with it. */
+  readonly prefix: string;
+}
+
+/** What {@link JavaCache.mixedWrites} did. */
+export interface JavaMixedWritesResult {
+  readonly elapsedMs: number;
+  readonly failures: number;
+  readonly firstFailure: string | undefined;
+  /** By kind: how many changed something, and how many were tried. */
+  readonly kinds: ReadonlyMap<string, { readonly done: number; readonly tried: number }>;
+}
+
 type Reply = { resolve: (results: string[]) => void; reject: (error: Error) => void };
 
 /** Infinispan's own Hot Rod client in a process of its own: the foreign writer and reader of the live tests. */
@@ -305,6 +324,23 @@ export class JavaCache {
     const latencyUs = { p50: at(3), p99: at(4), max: at(5) };
     const firstFault = results[6] === "-" ? undefined : results[6];
     return { done: at(0), failures: at(1), misses: at(2), latencyUs, firstFault };
+  }
+
+  /** Writes of every kind to random keys, `putAll` and conditional ones included. */
+  async mixedWrites(writes: JavaMixedWrites): Promise<JavaMixedWritesResult> {
+    const { seed, operations, keys, threads, prefix } = writes;
+    const args = [seed, operations, keys, threads].map(String);
+    const [ms, failures, fault, kinds = ""] = await this.#send("mixedWrites", [...args, prefix]);
+    const counts = kinds.split(" ").map((each) => {
+      const [kind = "", done, tried] = each.split(/[=/]/);
+      return [kind, { done: Number(done), tried: Number(tried) }] as const;
+    });
+    return {
+      elapsedMs: Number(ms),
+      failures: Number(failures),
+      firstFailure: fault === "-" ? undefined : fault,
+      kinds: new Map(counts),
+    };
   }
 
   /** Runs a load beside other requests. */
