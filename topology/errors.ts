@@ -91,6 +91,10 @@ export const ErrorCode = {
   DoorListen: "IS2031",
   /** A write was answered as failed, or before the targets had it, because they did not confirm it in time. Remedy: see the targets in `isthmus status`; the write stays at its site, and arrives once they are back. */
   HoldTimeout: "IS2032",
+  /** A key of a cache with `singleUse: home` was used though the site that wrote it could not be asked, because `onTimeout` is `degrade`: it may have been used there too. Remedy: see the link in `isthmus status`; `onTimeout: fail` refuses such uses. */
+  HomeUnasked: "IS2033",
+  /** A site was granted the use of a single-use key and has not removed it in time. Remedy: none needed if that site was stopped or cut off; the key may be used again. */
+  ClaimUnused: "IS2034",
 
   /** No NATS server of the site could be reached. Remedy: check `sites.SITE.nats.servers` and that nats-server runs; it is retried until it works. */
   NatsUnreachable: "IS3001",

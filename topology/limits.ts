@@ -141,6 +141,14 @@ export const DOOR_OPEN_MS_MAX = 10_000;
 export const DOOR_CLOSE_MS_MAX = 5_000;
 /** How often a cache whose holds are degraded is looked at: its writers wait again once its targets are level. */
 export const HOLD_RETURN_MS = 250;
+/** Uses of single-use keys that a home grants, or is asked for, at once in one cache. */
+export const CLAIMS_MAX = 10_000;
+/** How often a home looks whether the remove of a key that it granted has arrived. */
+export const CLAIM_LOOK_MS = 5;
+/** A home keeps a key for whom it granted it for so long: its client may have been told of the use while the link was cut. */
+export const CLAIM_MS_MAX = 600_000;
+/** The same where that client is told only of what the home has confirmed: so long beyond the budget. */
+export const CLAIM_UNUSED_MS_MAX = 5_000;
 /** Batches that are remembered with the outbox rows they carried: those of some 10 s at the highest rate. */
 export const HOLD_BATCHES_MAX = 8_192;
 

@@ -1,6 +1,6 @@
 import type { Mutation } from "./mutation/mutation.ts";
 import type { CacheName, SiteName } from "./names.ts";
-import type { Context, Entry, Expiry, Key, ValueHash, Versions } from "./version/entry.ts";
+import type { Context, Dot, Entry, Expiry, Key, ValueHash, Versions } from "./version/entry.ts";
 import type { Arrival } from "./version/join.ts";
 
 /** Time as the code sees it; the only source of it, so that the simulator can run the real code. */
@@ -301,6 +301,21 @@ export interface LeaseStore {
    */
   write(value: Uint8Array, expectedRevision: number): Promise<number | undefined>;
 }
+
+/** A site asks the site that wrote a key, its home, to be the one that uses it. */
+export interface Claim {
+  readonly key: Key;
+  /** Of the version that it wants to use. */
+  readonly dot: Dot;
+  /** Chosen by the claimant, to take the claim back by. */
+  readonly id: string;
+}
+
+/** `gone`: that version is not what the home has. `busy`: somebody else is using it, and did not end in time. */
+export const CLAIM_ANSWERS = ["granted", "gone", "busy"] as const;
+
+/** See {@link CLAIM_ANSWERS}. */
+export type ClaimAnswer = (typeof CLAIM_ANSWERS)[number];
 
 /** How an arriving version ended at this site. */
 export type ApplyOutcome =

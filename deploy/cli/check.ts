@@ -22,7 +22,7 @@ export const check: Verb = {
     } else {
       for (const diagnostic of diagnostics)
         context.stdout.write(`${renderDiagnostic(diagnostic)}\n`);
-      const unavailable = config === undefined ? [] : unavailableKeys(config, config.sites);
+      const unavailable = config === undefined ? [] : unavailableKeys(config.sites);
       for (const key of unavailable)
         context.stderr.write(`${context.file}: ${key} is not available in this version\n`);
       if (config !== undefined)

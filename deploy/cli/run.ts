@@ -28,7 +28,7 @@ export const run: Verb = {
     const config = await loadConfig(context);
     const site = requiredSite(config, context);
     const { name } = site;
-    const [missing] = unavailableKeys(config, [site]);
+    const [missing] = unavailableKeys([site]);
     if (missing !== undefined) {
       throw new IsthmusError(
         ErrorCode.FileNotAvailable,

@@ -242,6 +242,38 @@ const HOLDS: readonly MetricDefinition[] = [
   ),
 ];
 
+const SINGLE_USES: readonly MetricDefinition[] = [
+  ofCache(
+    "isthmus_single_use_at_home_total",
+    "Uses of single-use keys whose home is this site, or which nobody has.",
+    ({ singleUse }) => singleUse?.atHome,
+    "counter",
+  ),
+  ofCache(
+    "isthmus_single_use_granted_total",
+    "Uses of single-use keys that their home granted.",
+    ({ singleUse }) => singleUse?.granted,
+    "counter",
+  ),
+  ofCache(
+    "isthmus_single_use_refused_total",
+    "Uses of single-use keys that were answered as failed: used elsewhere, or their home could not be asked.",
+    ({ singleUse }) => singleUse?.refused,
+    "counter",
+  ),
+  ofCache(
+    "isthmus_single_use_unasked_total",
+    "Uses of single-use keys that were done though their home could not be asked: they may have been used there too.",
+    ({ singleUse }) => singleUse?.unasked,
+    "counter",
+  ),
+  ofCache(
+    "isthmus_single_use_granted_now",
+    "Single-use keys that this site granted others, and that they have not removed yet.",
+    ({ singleUse }) => singleUse?.grantedNow,
+  ),
+];
+
 const CACHES: readonly MetricDefinition[] = [
   {
     name: "isthmus_cache_state",
@@ -256,6 +288,7 @@ const CACHES: readonly MetricDefinition[] = [
         ),
   },
   ...HOLDS,
+  ...SINGLE_USES,
   ofCache(
     "isthmus_gap",
     "1 while local changes of the cache may have been missed, until a scan ends.",

@@ -5,12 +5,15 @@ import type { Inbound } from "../../gateway/receive/inbound.ts";
 import { AppliedTimes } from "../../gateway/receive/applied-times.ts";
 import { DeadLetterRetry } from "../../gateway/receive/dead-letter-retry.ts";
 import { Receiver, type ReceiverParts } from "../../gateway/receive/receiver.ts";
+import { askClaim, releaseClaim } from "../../gateway/control/claims.ts";
 import { AbsentFetcher } from "../../gateway/resync/fetch-absent.ts";
 import { IdleAsker } from "../../gateway/resync/idle.ts";
 import type { CacheTrouble } from "../../gateway/link/heartbeat.ts";
 import type { AppliedPosition } from "../../gateway/status/applied-exchange.ts";
 import { Unconfirmed } from "../../gateway/status/unconfirmed.ts";
 import { CacheAgent } from "../../site-agent/cache-agent.ts";
+import { SingleUse } from "../../site-agent/front-door/single-use.ts";
+import { versionShown } from "../../topology/version/show.ts";
 import { CacheHold } from "./cache-hold.ts";
 import { Pause } from "./pause.ts";
 import { PeerGaps } from "./peer-gaps.ts";
@@ -46,6 +49,8 @@ export class HandledCache {
   readonly repair: PeerRepair | undefined;
   /** undefined: its writers never wait. */
   readonly hold: CacheHold | undefined;
+  /** undefined: its keys may be used at any site at once. */
+  readonly singleUse: SingleUse | undefined;
   lastPublishedSeq = 0;
   /** The cache's newest record in the own log when this run began, seq 0: none; undefined: not read yet. */
   earlierEnd: { readonly incarnation: string; readonly seq: number } | undefined;
@@ -76,6 +81,10 @@ export class HandledCache {
       this.agent === undefined || policy.mode !== "sync"
         ? undefined
         : new CacheHold(site, this, { agent: this.agent, targets });
+    this.singleUse =
+      this.agent === undefined || policy.singleUse === undefined
+        ? undefined
+        : this.#makeSingleUse(this.agent);
   }
 
   /** Runs until the signal aborts. */
@@ -278,6 +287,28 @@ export class HandledCache {
       isHeard: (peer) => this.#site.heartbeat.silenceMs(peer) <= PEER_SILENT_MS,
       stats: agent.stats,
       bus,
+      clock,
+      logger: logger.child({ cache: this.name }),
+    });
+  }
+
+  #makeSingleUse(agent: CacheAgent): SingleUse {
+    const { ports, name: site } = this.#site;
+    const { bus, clock, random, logger, cacheSite } = ports;
+    const { timeoutMs, onTimeout, conflict } = this.policy;
+    return new SingleUse({
+      site,
+      rows: agent.rows,
+      connector: cacheSite.cache(localName(this.policy, site)),
+      shows: ({ siblings }) => {
+        const shows = versionShown(siblings, conflict);
+        return shows?.kind === "put" ? shows : undefined;
+      },
+      ask: (home, claim, ms) => askClaim(bus, home, this.name, claim, ms),
+      release: (home, claim) => releaseClaim(bus, home, this.name, claim),
+      timeoutMs,
+      onTimeout,
+      newId: () => random.bytes(12).toString("hex"),
       clock,
       logger: logger.child({ cache: this.name }),
     });

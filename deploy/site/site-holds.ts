@@ -1,6 +1,6 @@
 import type { WriteEffect } from "../../topology/hotrod/write-effect.ts";
 import { localName } from "../../topology/policy/cache-policy.ts";
-import type { HeldWrite, WriteHolds } from "../../site-agent/front-door/write-holds.ts";
+import type { HeldWrite, KeyUse, WriteHolds } from "../../site-agent/front-door/write-holds.ts";
 import type { HandledCache } from "./handled-cache.ts";
 import type { Site } from "./site.ts";
 
@@ -16,6 +16,11 @@ export class SiteHolds implements WriteHolds {
 
   replicates(name: string): boolean {
     return this.#of(name)?.agent !== undefined;
+  }
+
+  use(name: string, { keys }: WriteEffect): KeyUse | undefined {
+    const key = keys?.[0];
+    return key && this.#of(name)?.singleUse?.use(key.toString("latin1"));
   }
 
   begin(name: string, effect: WriteEffect): HeldWrite | undefined {

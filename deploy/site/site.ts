@@ -32,6 +32,7 @@ import {
 } from "../../gateway/link/heartbeat.ts";
 import { Inbound } from "../../gateway/receive/inbound.ts";
 import { PositionStore } from "../../gateway/receive/position-store.ts";
+import { serveClaims } from "../../gateway/control/claims.ts";
 import { serveFetch } from "../../gateway/resync/fetch-absent.ts";
 import { serveIdle } from "../../gateway/resync/idle.ts";
 import { serveResync } from "../../gateway/resync/serve-resync.ts";
@@ -179,6 +180,7 @@ export class Site {
     const ends = [
       serveFetch(bus, this.name, (cache) => this.caches.get(cache)?.agent),
       serveIdle(bus, this.name, (cache) => this.caches.get(cache)?.agent),
+      serveClaims(bus, this.name, (cache) => this.caches.get(cache)?.singleUse),
       this.#serveResync(),
       ...this.peers.map((target) =>
         listenApplied(bus, this.name, target, (position) =>

@@ -1,16 +1,13 @@
-import type { Config, Site } from "../../topology/config/config.ts";
+import type { Site } from "../../topology/config/config.ts";
 
 /**
  * What the file asks of these sites' processes that this version does not do, by its key. A process that went on without
  * it would promise what it does not keep, so `run` refuses to start; the other verbs take such a file as it is.
  */
-export function unavailableKeys(config: Config, sites: readonly Site[]): string[] {
+export function unavailableKeys(sites: readonly Site[]): string[] {
   const keys: string[] = [];
   for (const { name, keycloak } of sites) {
     if (keycloak !== undefined) keys.push(`sites.${name}.keycloak`);
-  }
-  for (const [i, { singleUse }] of config.policies.entries()) {
-    if (singleUse !== undefined) keys.push(`policies[${i}].singleUse`);
   }
   return keys;
 }

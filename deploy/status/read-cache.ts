@@ -49,6 +49,9 @@ export function readCache(site: Site, cache: HandledCache): CacheStatus {
       receivers.reduce((sum, receiver) => sum + receiver.stats.deadLetters, 0) +
       (agent?.stats.oversized ?? 0),
     hold: holdOf(site, cache),
+    singleUse: cache.singleUse
+      ? { ...cache.singleUse.stats, grantedNow: cache.singleUse.granted }
+      : null,
     resync: resyncOf(cache),
     tombstonesDropped: {
       all: cache.tombstones?.dropped ?? 0,

@@ -2,6 +2,7 @@ import type { InboundState } from "../../gateway/receive/inbound.ts";
 import type { OfflineMark } from "../../gateway/status/offline-rule.ts";
 import type { CacheState, Gap } from "../../site-agent/cache-agent.ts";
 import type { CacheStats } from "../../site-agent/cache-stats.ts";
+import type { SingleUseStats } from "../../site-agent/front-door/single-use.ts";
 import type { DoorStats } from "../../site-agent/front-door/door-stats.ts";
 import type { CacheName, SiteName } from "../../topology/names.ts";
 import type { Mode } from "../../topology/policy/mode.ts";
@@ -137,6 +138,8 @@ export interface CacheStatus {
   readonly deadLetters: number;
   /** Of the writers that wait; null unless the cache is under `sync` and a front door runs here. */
   readonly hold: HoldStatus | null;
+  /** Of uses of its keys through the front door, since this process started; null unless the file says `singleUse: home`. */
+  readonly singleUse: SingleUseStatus | null;
   /** Repair of gaps toward the other sites; null for a cache that is off or local here. */
   readonly resync: ResyncStatus | null;
   /** Tombstones that were dropped, and those of them that a refused site had not applied. */
@@ -151,6 +154,12 @@ export interface HoldStatus extends Readonly<HoldStats> {
   readonly waiting: number;
   /** Targets that nobody waits for until they are level again, each with since when, ms since the epoch. */
   readonly degradedTargets: ReadonlyArray<{ readonly target: SiteName; readonly since: number }>;
+}
+
+/** How often keys were used, and what became of it. */
+export interface SingleUseStatus extends Readonly<SingleUseStats> {
+  /** Keys that other sites were granted and have not removed yet. */
+  readonly grantedNow: number;
 }
 
 /** A site's front door. */

@@ -14,7 +14,7 @@ import { DOOR_REQUESTS_MAX, DOOR_STREAMS_MAX } from "../../topology/limits.ts";
 import type { Logger } from "../../topology/ports.ts";
 import { askBasic } from "./basic-intelligence.ts";
 import type { DoorStats } from "./door-stats.ts";
-import type { HeldWrite, WriteHolds } from "./write-holds.ts";
+import type { HeldWrite, KeyUse, WriteHolds } from "./write-holds.ts";
 
 /** What a {@link ClientConnection} needs of its front door. */
 export interface ClientConnectionParts {
@@ -23,9 +23,11 @@ export interface ClientConnectionParts {
   readonly logger: Logger;
 }
 
-/** A request that was forwarded and is not answered yet. */
+/** A request that is not answered yet. */
 interface Pending extends RequestContext {
   readonly hold: HeldWrite | undefined;
+  /** It is forwarded once it may use its key. */
+  readonly use: KeyUse | undefined;
   /** Of a `startPutStream`. */
   readonly key: Buffer | undefined;
 }
@@ -119,12 +121,28 @@ export class ClientConnection {
       throw invalid(`more than ${DOOR_STREAMS_MAX} values that are sent in parts at once`);
     stats.requests += 1;
     const effect = this.#streams.effect(message) ?? writeEffect(message);
+    const use = effect?.isUse === true ? holds.use(cache, effect) : undefined;
     const hold = effect && holds.begin(cache, effect);
     const key = message.op === "startPutStream" ? message.key : undefined;
     const { op } = message;
-    this.#pending.set(id, { op, version, intelligence: Intelligence.Basic, hold, key });
+    this.#pending.set(id, { op, version, intelligence: Intelligence.Basic, hold, use, key });
     askBasic(raw, effect !== undefined && holds.replicates(cache));
-    this.#server.write(raw);
+    if (use === undefined) this.#server.write(raw);
+    else this.#forwardUse(use, hold, id, Buffer.from(raw));
+  }
+
+  /** Requests behind it do not wait. */
+  #forwardUse(use: KeyUse, hold: HeldWrite | undefined, id: number, request: Buffer): void {
+    use.ready((refused) => {
+      if (refused === undefined) {
+        this.#server.write(request);
+        return;
+      }
+      this.#pending.delete(id);
+      hold?.drop();
+      this.#client.write(failed(id, refused));
+      this.#goOn();
+    });
   }
 
   /** Says why, and ends: where an unknown request ends nobody knows. */
@@ -166,8 +184,11 @@ export class ClientConnection {
     if (message.op === "startPutStream" && pending.key !== undefined)
       this.#streams.started(message.streamId, pending.key);
     const { hold } = pending;
+    const isDone = saysDone(message);
+    // What an error says of a use is not known.
+    pending.use?.end(isDone || message.op === "error");
     if (hold === undefined) this.#client.write(raw);
-    else if (saysDone(message)) this.#wait(hold, id, Buffer.from(raw));
+    else if (isDone) this.#wait(hold, id, Buffer.from(raw));
     else {
       hold.drop();
       this.#client.write(raw);
@@ -207,7 +228,10 @@ export class ClientConnection {
     // What was written before, a refusal perhaps, still leaves.
     this.#client.destroySoon();
     this.#server.destroy();
-    for (const { hold } of this.#pending.values()) hold?.drop();
+    for (const { hold, use } of this.#pending.values()) {
+      hold?.drop();
+      use?.end(true);
+    }
     for (const hold of this.#held) {
       hold.drop();
       this.#parts.stats.held -= 1;

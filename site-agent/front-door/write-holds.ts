@@ -14,10 +14,20 @@ export interface HeldWrite {
   drop(): void;
 }
 
+/** One use of a key, which is to be the only one over all sites. */
+export interface KeyUse {
+  /** Calls back once the write may be forwarded (undefined), or with why it may not. */
+  ready(onReady: (refused: string | undefined) => void): void;
+  /** The cache answered whether the key was taken; or the client is gone, and with it the answer: then it may have been. */
+  end(isDone: boolean): void;
+}
+
 /** Whose writers wait. */
 export interface WriteHolds {
   /** Whether writes to a cache, by its local name, are replicated: listeners have to hear of them. */
   replicates(localName: string): boolean;
+  /** A write that uses a key is to be forwarded; undefined: it may be at once. */
+  use(localName: string, effect: WriteEffect): KeyUse | undefined;
   /** A write to a cache, by its local name, is about to be forwarded; undefined: its writer never waits. */
   begin(localName: string, effect: WriteEffect): HeldWrite | undefined;
 }

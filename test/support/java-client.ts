@@ -343,6 +343,24 @@ export class JavaCache {
     };
   }
 
+  /** Takes the keys `PREFIX0`.. by removes that return what was there, from several threads; resolves with the numbers of those that were there. */
+  async takeAll(
+    prefix: string,
+    count: number,
+    threads: number,
+  ): Promise<{ failures: number; firstFailure: string | undefined; taken: number[] }> {
+    const [failures, fault, ...taken] = await this.#send("takeAll", [
+      prefix,
+      String(count),
+      String(threads),
+    ]);
+    return {
+      failures: Number(failures),
+      firstFailure: fault === "-" ? undefined : fault,
+      taken: taken.map(Number),
+    };
+  }
+
   /** Runs a load beside other requests. */
   async load(load: JavaLoad): Promise<JavaLoadResult> {
     const { threads, opsPerSecond, keys, valueBytes, seconds } = load;

@@ -1,5 +1,5 @@
 import type { HotRodRequest, HotRodResponse, KeyValue, RequestOf } from "./messages.ts";
-import { type RequestOp, Status } from "./opcodes.ts";
+import { Flag, type RequestOp, Status } from "./opcodes.ts";
 
 /** What a request changes in its cache once it is answered as done. */
 export interface WriteEffect {
@@ -7,16 +7,23 @@ export interface WriteEffect {
   readonly keys: readonly Buffer[] | undefined;
   /** The largest of its values. */
   readonly valueBytes: number;
+  /** Its answer tells whether it was this request that removed the key. */
+  readonly isUse?: boolean;
 }
 
 const UNNAMED: WriteEffect = { keys: undefined, valueBytes: 0 };
 
 type EffectOf<O extends RequestOp> = (request: RequestOf<O>) => WriteEffect | undefined;
 
-const onKey = ({ key }: { readonly key: Buffer }): WriteEffect => ({ keys: [key], valueBytes: 0 });
 const onEntry = ({ key, value }: KeyValue): WriteEffect => ({
   keys: [key],
   valueBytes: value.length,
+});
+/** Without its value an answer tells this too, but whoever does not ask for it does not care. */
+const onRemoved = ({ key, header }: RequestOf<"remove">): WriteEffect => ({
+  keys: [key],
+  valueBytes: 0,
+  isUse: (header.flags & Flag.ForceReturnValue) !== 0,
 });
 const onUnnamed = (): WriteEffect => UNNAMED;
 
@@ -26,8 +33,8 @@ const EFFECTS: { readonly [O in RequestOp]?: EffectOf<O> } = {
   putIfAbsent: onEntry,
   replace: onEntry,
   replaceIfUnmodified: onEntry,
-  remove: onKey,
-  removeIfUnmodified: onKey,
+  remove: onRemoved,
+  removeIfUnmodified: ({ key }) => ({ keys: [key], valueBytes: 0, isUse: true }),
   putAll: ({ entries }) => ({
     keys: entries.map(({ key }) => key),
     valueBytes: entries.reduce((most, { value }) => Math.max(most, value.length), 0),

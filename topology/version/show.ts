@@ -67,6 +67,16 @@ export function shown(
   }
 }
 
+/** The version that shows; under a merge, which reads values, the newest of what it is made of. */
+export function versionShown(
+  siblings: readonly Sibling[],
+  policy: ConflictPolicy,
+): Sibling | undefined {
+  if (typeof policy === "object" && "merge" in policy) return latest(siblings);
+  const shows = shown(siblings, policy);
+  return shows?.kind === "merged" ? undefined : shows;
+}
+
 /** The siblings whose values {@link shown} reads: the puts that a merge is about to make one of. */
 export function valuesNeeded(
   siblings: readonly Sibling[],

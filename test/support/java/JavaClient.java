@@ -35,7 +35,7 @@ public final class JavaClient {
   private static final HexFormat HEX = HexFormat.of();
 
   /** Verbs that run beside the others, for as long as they take. */
-  private static final List<String> LONG = List.of("load", "heldWrites", "mixedWrites");
+  private static final List<String> LONG = List.of("load", "heldWrites", "mixedWrites", "takeAll");
 
   /** Bounds every other request; the longest of the tests take a few seconds. */
   private static final long REQUEST_MS_MAX = 30_000;
@@ -117,6 +117,7 @@ public final class JavaClient {
     List<String> rest = a.subList(4, a.size());
     return switch (verb) {
       case "load" -> Load.run(cache, rest);
+      case "takeAll" -> TakeAll.run(cache, rest);
       case "mixedWrites" -> MixedWrites.run(cache, rest);
       case "heldWrites" ->
           HeldWrites.run(cache, cache(rest.get(0), a.get(1), a.get(2), "-"), rest.subList(1, rest.size()));

@@ -22,6 +22,19 @@ class Holds implements WriteHolds {
     return name === "held";
   }
 
+  /** Uses of the cache "once", the oldest first. */
+  readonly uses: Array<{ ready: (refused?: string) => void; ended: boolean[] }> = [];
+
+  use(name: string) {
+    if (name !== "once") return undefined;
+    const ended: boolean[] = [];
+    return {
+      ready: (onReady: (refused: string | undefined) => void) =>
+        void this.uses.push({ ready: (refused) => onReady(refused), ended }),
+      end: (isDone: boolean) => void ended.push(isDone),
+    };
+  }
+
   begin(name: string, { keys }: { keys: readonly Buffer[] | undefined }) {
     if (name !== "held") return undefined;
     this.begun.push(keys?.map(String).join(",") ?? "unnamed");
@@ -42,7 +55,7 @@ const clock = realClock;
 const listen = { host: "127.0.0.1", port: 0 };
 const server = new EmbeddedServer({
   listen,
-  caches: [{ name: "held" }, { name: "free" }],
+  caches: [{ name: "held" }, { name: "free" }, { name: "once" }],
   clock,
   random: realRandom,
   logger,
@@ -96,6 +109,55 @@ describe("a front door", () => {
     end(undefined);
     expect(door.stats.held).toBe(0);
     client.socket.destroy();
+  });
+
+  it("forwards the use of a single-use key once it may, nothing behind it waits, and tells how it ended", async () => {
+    const client = await EmbeddedClient.connect(port, "once");
+    await client.put("code", "v");
+    client.socket.write(
+      client.frame(client.request("remove", { key: text("code") }, { flags: 1 })),
+    );
+    await expect.poll(() => holds.uses.length, { interval: 1 }).toBe(1);
+    // Reads, and removes that do not ask who did it, pass.
+    expect(await client.get("code")).toBe("v");
+    await client.ask("remove", { key: text("other") });
+    const [first] = holds.uses;
+    expect([holds.uses.length, first?.ended]).toEqual([1, []]);
+    first?.ready();
+    expect(await client.drain()).toMatchObject([
+      { header: { status: Status.OkWithPrevious }, previous: { value: text("v") } },
+    ]);
+    expect(first?.ended).toEqual([true]);
+    client.socket.write(
+      client.frame(client.request("remove", { key: text("code") }, { flags: 1 })),
+    );
+    await expect.poll(() => holds.uses.length, { interval: 1 }).toBe(2);
+    holds.uses[1]?.ready();
+    expect(await client.drain()).toMatchObject([{ header: { status: Status.KeyDoesNotExist } }]);
+    expect(holds.uses[1]?.ended).toEqual([false]);
+    client.socket.destroy();
+  });
+
+  it("answers the use of a single-use key that is refused by its own error, and the cache keeps the key", async () => {
+    const client = await EmbeddedClient.connect(port, "once");
+    await client.put("code", "v");
+    const use = { key: text("code"), entryVersion: 1n };
+    client.socket.write(client.frame(client.request("removeIfUnmodified", use)));
+    await expect.poll(() => holds.uses.length, { interval: 1 }).toBe(1);
+    holds.uses[0]?.ready("nyc cannot be asked");
+    expect(await client.drain()).toMatchObject([
+      {
+        op: "error",
+        header: { status: Status.CommandTimeout },
+        message: "isthmus: nyc cannot be asked",
+      },
+    ]);
+    expect(await client.get("code")).toBe("v");
+    // One whose client goes first is told that it may have been done.
+    client.socket.write(client.frame(client.request("removeIfUnmodified", use)));
+    await expect.poll(() => holds.uses.length, { interval: 1 }).toBe(2);
+    client.socket.destroy();
+    await expect.poll(() => holds.uses[1]?.ended, { interval: 1 }).toEqual([true]);
   });
 
   it("answers as the cache did once the hold ends, and by its own error when it failed", async () => {

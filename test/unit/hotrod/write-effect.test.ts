@@ -30,9 +30,17 @@ describe("what a request changes", () => {
     },
   );
 
-  it.each(["remove", "removeIfUnmodified"] as const)("is its key, of a %s", (op) => {
-    expect(writeEffect(request(op, write))).toEqual({ keys: [key], valueBytes: 0 });
-  });
+  it.each([
+    ["remove", 0, false],
+    ["remove", 1, true],
+    ["removeIfUnmodified", 0, true],
+  ] as const)(
+    "is its key, of a %s with flags %i, and a use of it if the answer tells who removed it: %s",
+    (op, flags, isUse) => {
+      const asked = { ...request(op, write), header: { ...header, flags } } as HotRodRequest;
+      expect(writeEffect(asked)).toEqual({ keys: [key], valueBytes: 0, isUse });
+    },
+  );
 
   it("is every key of a putAll, and all chunks of a stream count as one value", () => {
     const entries = [

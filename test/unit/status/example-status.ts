@@ -56,6 +56,7 @@ export const soundCache = (changes: Partial<CacheStatus> = {}): CacheStatus => (
   conflicts: 0,
   deadLetters: 0,
   hold: null,
+  singleUse: null,
   resync: { repaired: 0, received: 0, sent: 0, running: null },
   tombstonesDropped: { all: 0, forced: 0 },
   counters: null,
