@@ -23,7 +23,8 @@ export function drillsNamed(word: string, cwd: string): Drill[] {
   if (/\.ya?ml$/.test(word)) return [readDrill(resolve(cwd, word), word)];
   const drills = catalogue();
   const found = drills.filter(
-    ({ name, groups }) => word === "all" || name === word || groups.some((group) => group === word),
+    ({ name, groups, alone }) =>
+      (word === "all" && !alone) || name === word || groups.some((group) => group === word),
   );
   if (found.length > 0) return found;
   const names = ["all", "smoke", ...drills.map(({ name }) => name)];

@@ -42,6 +42,17 @@ export interface Verdict {
   readonly examples: readonly string[];
 }
 
+/** What is left of what writers of a dead site were told of. */
+export interface Survived {
+  /** Keys. */
+  readonly checked: number;
+  /** Of them, those that another site does not hold as it was acknowledged. */
+  readonly lost: number;
+  /** How long the longest operation took so far, in ms. */
+  readonly longestMs: number;
+  readonly example: string;
+}
+
 /** The judge of a drill: Java processes that share no code with Isthmus, and keep their own record of what was acknowledged. */
 export class Checker {
   readonly #classPath: string;
@@ -64,10 +75,17 @@ export class Checker {
     return this.#run(["prove", this.#sites, `cache=${cache}`, `journal=${journal}`]);
   }
 
-  /** Starts writing at all sites; every probe goes to `probes`. */
-  async load(cache: string, journal: string, shape: LoadShape, probes: Probes): Promise<Load> {
+  /** Starts writing at all sites, or through these front doors alone; every probe goes to `probes`. */
+  async load(
+    cache: string,
+    journal: string,
+    shape: LoadShape,
+    probes: Probes,
+    doors: readonly CacheAddress[],
+  ): Promise<Load> {
     const args = [
       this.#sites,
+      `doors=${doors.join(",")}`,
       `cache=${cache}`,
       `journal=${journal}`,
       `threads=${THREADS_PER_SITE}`,
@@ -195,6 +213,23 @@ export class Load {
     return Number(answer.split(" ").at(-1));
   }
 
+  /**
+   * What the other sites hold right now of the keys that `dead` alone writes, beside what its writers were told of. @throws
+   * IsthmusError DrillCheckerFailed when it ended
+   */
+  async survived(dead: string): Promise<Survived> {
+    const [, checked, lost, longestMs, ...example] = (await this.#ask(`survived ${dead}`)).split(
+      " ",
+    );
+    const [keys, missing, longest] = [checked, lost, longestMs].map(Number);
+    return {
+      checked: keys ?? 0,
+      lost: missing ?? 0,
+      longestMs: longest ?? 0,
+      example: example.join(" "),
+    };
+  }
+
   /** Nobody writes at this site, whose Infinispan is not there, until {@link Load.back}. */
   away(at: string): void {
     this.#tell(`away ${at}`);
@@ -258,7 +293,8 @@ export class Load {
       const [from = "", to = "", n, at] = rest;
       if (word === "probe") probes.written(`${from} to ${to}`, Number(n), Number(at));
       else probes.seen(`${from} to ${to}`, Number(n), Number(at));
-    } else if (word === "shot" || word === "missing" || word === "burst") this.#onAnswer(line);
+    } else if (word === "shot" || word === "missing" || word === "burst" || word === "survived")
+      this.#onAnswer(line);
     else if (word === "acked" || word === "stopped") {
       this.#acknowledged = Number(rest[0]);
       this.#failed = Number(rest[1]);

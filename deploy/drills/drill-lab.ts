@@ -20,7 +20,8 @@ import type { Say } from "../lab/lab.ts";
 import { quickStart } from "../lab/quick-start.ts";
 import { projectRoot } from "../lab/which.ts";
 import type { CacheAddress } from "./checker.ts";
-import type { FOLDERS, Need, Target, Whose } from "./drill.ts";
+import { TARGETS } from "./drill.ts";
+import type { DoorShape, FOLDERS, Need, Target, Whose } from "./drill.ts";
 import { Toxiproxy } from "./toxiproxy.ts";
 
 /** The cache that a drill writes, and one that nothing replicates, for the checker's proof. */
@@ -53,6 +54,18 @@ export interface Moment {
   readonly to: number;
 }
 
+/** What a drill's lab is to have. */
+export interface DrillLabShape {
+  readonly sites: readonly LabSiteName[];
+  readonly needs: readonly Need[];
+  readonly frontDoor: DoorShape | undefined;
+}
+
+const modeOf = (door: DoorShape | undefined): string =>
+  door === undefined
+    ? "mode: async"
+    : `mode: sync, timeout: ${door.timeoutMs}ms, onTimeout: ${door.onTimeout}`;
+
 /** The stack of a drill: a lab of its own, with a proxy in the link where the drill wants one, and hands to harm it. */
 export class DrillLab {
   readonly sites: readonly LabSiteName[];
@@ -73,14 +86,15 @@ export class DrillLab {
   /** Starts it in a folder that does not exist yet; what was started is stopped when that fails. */
   static async start(
     folder: string,
-    { sites, needs }: { sites: readonly LabSiteName[]; needs: readonly Need[] },
+    { sites, needs, frontDoor }: DrillLabShape,
     say: Say,
     signal: AbortSignal,
   ): Promise<DrillLab> {
     const lab = new DrillLab(new Lab(folder, say), sites, signal);
     const shape: LabShape = {
       preset: "none",
-      rules: [`{ match: ${DRILL_CACHE}, mode: async }`],
+      rules: [`{ match: ${DRILL_CACHE}, ${modeOf(frontDoor)} }`],
+      frontDoors: frontDoor !== undefined,
       // In memory, as where Keycloak keeps its sessions there: an Infinispan that is killed comes back empty.
       caches: { [DRILL_CACHE]: {}, [PROOF_CACHE]: {} },
       sites,
@@ -101,6 +115,13 @@ export class DrillLab {
       throw error;
     }
     return lab;
+  }
+
+  /** The front doors of these sites. */
+  doors(sites: readonly LabSiteName[]): CacheAddress[] {
+    return sites.map(
+      (site) => `${site}@127.0.0.1:${this.#lab.part("isthmus", site).ports["door"]}`,
+    );
   }
 
   /** The sites' Infinispans. */
@@ -126,6 +147,24 @@ export class DrillLab {
     const to = Date.now();
     while (await isRunning(part)) await sleep(5);
     return { from, to };
+  }
+
+  /** SIGKILL to all processes of a site; resolves once they are gone. */
+  async killSite(at: LabSiteName): Promise<Moment> {
+    const parts = TARGETS.map((process) => this.#part({ process, at }));
+    for (const { pid } of parts) this.#ended.add(pid);
+    const from = Date.now();
+    for (const { pid } of parts) process.kill(pid, "SIGKILL");
+    const to = Date.now();
+    for (const part of parts) while (await isRunning(part)) await sleep(5);
+    return { from, to };
+  }
+
+  /** Starts all that a site has, and resolves once it is ready, with how often its Infinispan hung. */
+  async startSite(at: LabSiteName): Promise<number> {
+    const [hung] = await Promise.all([this.startEmpty(at), this.start({ process: "nats", at })]);
+    await this.start({ process: "site", at });
+    return hung;
   }
 
   /** SIGTERM; resolves once the process is gone. */

@@ -23,6 +23,10 @@ const FIRST_PROBE_MS_MAX = 60_000;
 const BURST_MS_MAX = 2_000;
 /** A site listens to an Infinispan that is ready by then, in ms. */
 const LISTENS_MS_MAX = 60_000;
+/** Operations in flight at a site that is dead have failed by then, in ms. */
+const FAILED_MS_MAX = 300;
+/** A writer's thread hears of its answer by then, in ms: this machine may be busy with a site that starts. */
+const LATE_MS_MAX = 1_000;
 /** Between two looks at something that is to come true, in ms. */
 const POLL_MS = 100;
 /** Between two looks whether a site's process ended by itself, in ms; systemd waits as long before it starts it again. */
@@ -58,6 +62,8 @@ export class DrillRun {
   readonly #faults: OpenFault[] = [];
   readonly #windows: string[] = [];
   readonly #kills: string[] = [];
+  /** Over all kills of whole sites. */
+  readonly #survived = { keys: 0, lost: 0, longestMs: 0 };
   #lab: DrillLab | undefined;
   #load: Load | undefined;
   #watch: StatusWatch | undefined;
@@ -94,14 +100,16 @@ export class DrillRun {
     const { folder, say, signal } = this.#options;
     const { load: shape, after, steps } = this.#drill;
     const { sites } = this.#drill;
-    const shapeOfLab = { sites, needs: needsOf(this.#drill) };
+    const { frontDoor } = this.#drill;
+    const shapeOfLab = { sites, needs: needsOf(this.#drill), frontDoor };
     const lab = await DrillLab.start(folder, shapeOfLab, say, signal);
     this.#lab = lab;
     const checker = await Checker.of(lab.caches());
     const proof = await checker.prove(PROOF_CACHE, join(folder, "proof.journal"));
     this.#check("the checker finds what was planted", proof.startsWith("proved"), proof);
     const journal = join(folder, "writes.journal");
-    this.#load = await checker.load(DRILL_CACHE, journal, shape, this.#probes);
+    const doors = lab.doors(frontDoor?.at ?? []);
+    this.#load = await checker.load(DRILL_CACHE, journal, shape, this.#probes, doors);
     this.#watch = new StatusWatch(lab.statusUrls());
     await this.#until("writes of each site show at the others", FIRST_PROBE_MS_MAX, () =>
       this.#probes.ways().length === sites.length * (sites.length - 1) &&
@@ -178,6 +186,7 @@ export class DrillRun {
         verdict.inFlight.every((count) => count > 0),
         `${this.#kills.length} kills; in flight at least ${Math.min(...verdict.inFlight)}`,
       );
+    this.#judgeHolds();
     await this.#expect({
       withinMs: after.equalWithinMs,
       level: true,
@@ -190,6 +199,23 @@ export class DrillRun {
     this.#below("RTO", after.rtoBelowMs, worst(faults.flatMap((f) => Object.values(f.rtoMs))));
     const recovery = worst(faults.flatMap((f) => Object.values(f.recoveryMs)));
     this.#below("recovery after a fault's end", after.recoveryBelowMs, recovery);
+  }
+
+  #judgeHolds(): void {
+    const { frontDoor } = this.#drill;
+    if (frontDoor === undefined) return;
+    const { keys, lost, longestMs } = this.#survived;
+    this.#check(
+      "what a dead site had acknowledged is elsewhere at that moment (I5)",
+      keys > 0 && lost === 0,
+      `${lost} of ${keys} keys, looked for at ${this.#kills.length} kills, are not as acknowledged`,
+    );
+    const mostMs = frontDoor.timeoutMs + LATE_MS_MAX;
+    this.#check(
+      `no write waits longer than the budget of ${inWords(frontDoor.timeoutMs)} (I10)`,
+      longestMs <= mostMs,
+      `the longest took ${inWords(longestMs)}`,
+    );
   }
 
   #below(name: string, belowMs: number | undefined, found: number | null): void {
@@ -222,6 +248,11 @@ export class DrillRun {
       case "run":
         await sleep(step.ms, undefined, { signal: this.#options.signal });
         return;
+      case "run-about": {
+        const ms = step.fromMs + Math.random() * (step.toMs - step.fromMs);
+        await sleep(ms, undefined, { signal: this.#options.signal });
+        return;
+      }
       case "cut":
         this.#begin(what);
         if (step.way === "both") return lab.link().enable(false);
@@ -239,12 +270,17 @@ export class DrillRun {
         return this.#over();
       case "kill":
         return this.#kill(step, step.mayLoseMs, what);
+      case "kill-site":
+        return this.#killSite(step.at, what);
+      case "start-site":
+        return this.#startEmpty(step.at, load, () => lab.startSite(step.at));
       case "pause":
         this.#begin(what);
         await lab.pause(step, step.ms);
         return this.#over();
       case "start":
-        if (step.process === "infinispan") return this.#startEmpty(step.at, lab, load);
+        if (step.process === "infinispan")
+          return this.#startEmpty(step.at, load, () => lab.startEmpty(step.at));
         await lab.start(step);
         return this.#over();
       case "stop":
@@ -267,10 +303,10 @@ export class DrillRun {
     }
   }
 
-  async #startEmpty(at: LabSiteName, lab: DrillLab, load: Load): Promise<void> {
+  async #startEmpty(at: LabSiteName, load: Load, start: () => Promise<number>): Promise<void> {
     await load.shot(at);
     const from = Date.now();
-    const hung = await lab.startEmpty(at);
+    const hung = await start();
     if (hung > 0) {
       const what = `Infinispan ${at} hung ${hung} times at its start and was killed`;
       this.#options.say(`${what}; its threads are in its log`);
@@ -305,6 +341,25 @@ export class DrillRun {
     // Operations that were answered while it died belong to it too.
     const { from } = moment;
     if (mayLoseMs > 0) this.#windows.push([whose.at, from - mayLoseMs, from, Date.now()].join("@"));
+  }
+
+  /** What the site's writers were told of must be elsewhere when it dies: it is looked for before any of it is started again. */
+  async #killSite(at: LabSiteName, what: string): Promise<void> {
+    const [lab, load] = [this.#lab, this.#load];
+    if (lab === undefined || load === undefined) return;
+    await load.burst(BURST_MS_MAX);
+    this.#begin(what);
+    const moment = await lab.killSite(at);
+    load.calm();
+    load.away(at);
+    this.#kills.push(`${moment.from}-${moment.to}`);
+    // Those that were in flight have failed by then.
+    await sleep(FAILED_MS_MAX);
+    const { checked, lost, longestMs, example } = await load.survived(at);
+    this.#survived.keys += checked;
+    this.#survived.lost += lost;
+    this.#survived.longestMs = longestMs;
+    if (lost > 0) this.#check(`what ${at} acknowledged is elsewhere when it dies`, false, example);
   }
 
   #begin(what: string): void {
@@ -440,6 +495,8 @@ function inText(step: Exclude<Step, { action: "repeat" }>): string {
   switch (step.action) {
     case "run":
       return `run ${inWords(step.ms)}`;
+    case "run-about":
+      return `run ${inWords(step.fromMs)} to ${inWords(step.toMs)}`;
     case "cut":
       return `cut ${step.way}`;
     case "delay":
@@ -460,6 +517,8 @@ function inText(step: Exclude<Step, { action: "repeat" }>): string {
       return `remove-folder ${step.folder} ${step.at}`;
     case "fill-disk":
     case "start-second":
+    case "kill-site":
+    case "start-site":
       return `${step.action} ${step.at}`;
     case "heal":
     case "expect":

@@ -1,3 +1,4 @@
+import type { OnTimeout } from "../../topology/policy/mode.ts";
 import type { LabSiteName } from "../lab/lab-file.ts";
 
 /** Processes that a drill can harm: a site's Isthmus, its nats-server, its Infinispan. */
@@ -43,6 +44,8 @@ export interface Expectation {
 /** One step: one of a closed set of actions. */
 export type Step =
   | { readonly action: "run"; readonly ms: number }
+  /** For a random time between both. */
+  | { readonly action: "run-about"; readonly fromMs: number; readonly toMs: number }
   | {
       readonly action: "repeat";
       readonly times: number;
@@ -56,6 +59,10 @@ export type Step =
   | { readonly action: "heal" }
   /** SIGKILL. `mayLoseMs`: acknowledged writes of this time before it may be gone, and are counted. */
   | ({ readonly action: "kill"; readonly mayLoseMs: number } & Whose)
+  /** SIGKILL to all that a site has. What its clients were told of must be elsewhere already. */
+  | { readonly action: "kill-site"; readonly at: LabSiteName }
+  /** All of it again; its Infinispan is empty. */
+  | { readonly action: "start-site"; readonly at: LabSiteName }
   | ({ readonly action: "pause"; readonly ms: number } & Whose)
   | ({ readonly action: "start" } & Whose)
   | ({ readonly action: "stop" } & Whose)
@@ -83,6 +90,14 @@ export interface LoadShape {
   readonly removes: number;
 }
 
+/** Writers that come through front doors, under `sync`. */
+export interface DoorShape {
+  readonly onTimeout: OnTimeout;
+  readonly timeoutMs: number;
+  /** Sites with writers; the others have none. */
+  readonly at: readonly LabSiteName[];
+}
+
 /** A rehearsal as its file has it. */
 export interface Drill {
   readonly name: string;
@@ -90,7 +105,11 @@ export interface Drill {
   readonly sites: readonly LabSiteName[];
   readonly summary: string;
   readonly groups: readonly (typeof GROUPS)[number][];
+  /** It takes so long that it is not of `all`. */
+  readonly alone: boolean;
   readonly load: LoadShape;
+  /** undefined: writers of all sites write to their Infinispan directly, under `async`. */
+  readonly frontDoor: DoorShape | undefined;
   readonly steps: readonly Step[];
   readonly after: {
     /** How long after the load the sites may take to be equal, in ms. */

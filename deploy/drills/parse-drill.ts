@@ -19,6 +19,8 @@ import type { Reader } from "../../topology/config/readers.ts";
 import { didYouMean } from "../../topology/config/suggest.ts";
 import { duration, size, whole } from "../../topology/config/value-readers.ts";
 import { ErrorCode } from "../../topology/errors.ts";
+import { FILE_RANGES } from "../../topology/limits.ts";
+import { ON_TIMEOUTS } from "../../topology/policy/mode.ts";
 import { LAB_SITES, SITE_NAMES } from "../lab/lab-file.ts";
 import type { LabSiteName } from "../lab/lab-file.ts";
 import { FOLDERS, GROUPS, TARGETS, WAYS, allSteps } from "./drill.ts";
@@ -69,7 +71,12 @@ const expectation: Reader<Expectation> = checked(
 
 /** Each action's own reader; the one place that says which there are. */
 const ACTIONS: { readonly [A in Step["action"]]: Reader<Extract<Step, { action: A }>> } = {
-  run: mapped(span, (ms) => ({ action: "run", ms })),
+  run: mapped(span, (ms) => ({ action: "run", ms, toMs: ms })),
+  "run-about": mapped(mapping({ from: required(span), to: required(span) }), ({ from, to }) => ({
+    action: "run-about",
+    fromMs: from,
+    toMs: to,
+  })),
   repeat: mapped(
     mapping({
       times: required(whole({ min: 1, max: 1_000 })),
@@ -103,6 +110,8 @@ const ACTIONS: { readonly [A in Step["action"]]: Reader<Extract<Step, { action: 
       return false;
     },
   ),
+  "kill-site": mapped(mapping({ at: required(site) }), ({ at }) => ({ action: "kill-site", at })),
+  "start-site": mapped(mapping({ at: required(site) }), ({ at }) => ({ action: "start-site", at })),
   pause: mapped(mapping({ ...whose, for: required(span) }), ({ process, at, for: ms }) => ({
     action: "pause",
     process,
@@ -172,6 +181,14 @@ const anyBody: Reader<Drill> = mapped(
       conflicts: 5,
       removes: 2,
     }),
+    alone: withDefault(flag, false),
+    frontDoor: optional(
+      mapping({
+        onTimeout: required(choice(ON_TIMEOUTS)),
+        timeout: withDefault(span, FILE_RANGES.holdMs.byDefault),
+        at: required(list(site)),
+      }),
+    ),
     steps: required(list(step)),
     after: required(
       mapping({
@@ -181,12 +198,18 @@ const anyBody: Reader<Drill> = mapped(
       }),
     ),
   }),
-  ({ name, summary, sites, groups, load: shape, steps, after }) => ({
+  ({ name, summary, sites, groups, alone, load: shape, frontDoor, steps, after }) => ({
     name,
     summary,
     sites: SITE_NAMES.slice(0, sites),
     groups,
+    alone,
     load: shape,
+    frontDoor: frontDoor && {
+      onTimeout: frontDoor.onTimeout,
+      timeoutMs: frontDoor.timeout,
+      at: frontDoor.at,
+    },
     steps,
     after: {
       equalWithinMs: after.equalWithin,
@@ -196,8 +219,8 @@ const anyBody: Reader<Drill> = mapped(
   }),
 );
 
-const body: Reader<Drill> = checked(anyBody, ({ sites, steps }, place, file) => {
-  const named = allSteps(steps).flatMap(sitesOf);
+const body: Reader<Drill> = checked(anyBody, ({ sites, steps, frontDoor }, place, file) => {
+  const named = [...allSteps(steps).flatMap(sitesOf), ...(frontDoor?.at ?? [])];
   const missing = named.find((each) => !sites.includes(each));
   if (missing === undefined) return true;
   const why = `a step names ${missing}, the drill's sites are ${sites.join(", ")}: say sites: 3`;

@@ -26,9 +26,18 @@ export interface LabPorts {
   readonly nats: number;
   readonly leaf: number;
   readonly http: number;
+  /** The site's front door, if it has one. */
+  readonly door: number;
 }
 
-const KINDS = ["cache", "cluster", "nats", "leaf", "http"] as const satisfies (keyof LabPorts)[];
+const KINDS = [
+  "cache",
+  "cluster",
+  "nats",
+  "leaf",
+  "http",
+  "door",
+] as const satisfies (keyof LabPorts)[];
 
 /** Ports with `base` follow it: 10 for the first site, 10 for each of the others. */
 const PORTS_PER_SITE = 10;
@@ -85,6 +94,8 @@ export interface LabShape {
   readonly caches: Readonly<Record<string, CacheOptions>>;
   /** {@link LAB_SITES} by default. */
   readonly sites?: readonly LabSiteName[];
+  /** Each site has a front door. */
+  readonly frontDoors?: boolean;
   /** More of Java's options for each Infinispan. */
   readonly java?: readonly string[];
   /**
@@ -97,10 +108,12 @@ export interface LabShape {
 /** The lab's `isthmus.yaml`; paths in it are relative to it. `dialled` is where the first site's leaf is reached, if not there. */
 export function labFile(
   ports: PortsBySite,
-  shape: Pick<LabShape, "preset" | "rules"> = labShape(),
+  shape: Pick<LabShape, "preset" | "rules" | "frontDoors"> = labShape(),
   dialled?: number,
 ): string {
-  const sites = Array.from(ports, ([site, { cache, nats, leaf, http }], i) => {
+  const sites = Array.from(ports, ([site, { cache, nats, leaf, http, door }], i) => {
+    const frontDoor =
+      shape.frontDoors === true ? `    frontDoor: { listen: "127.0.0.1:${door}" }\n` : "";
     const through = dialled === undefined || i !== 0 ? "" : `, advertise: "127.0.0.1:${dialled}"`;
     return `  ${site}:
     cache: { kind: infinispan, servers: ["127.0.0.1:${cache}"] }
@@ -108,7 +121,7 @@ export function labFile(
       servers: ["nats://127.0.0.1:${nats}"]
       leaf: { listen: "127.0.0.1:${leaf}"${through} }
       storeDir: ./${site}/jetstream
-    http: { listen: "127.0.0.1:${http}" }
+${frontDoor}    http: { listen: "127.0.0.1:${http}" }
     data: ./${site}/ledger
 `;
   });

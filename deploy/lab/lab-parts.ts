@@ -84,8 +84,10 @@ export function startSite(
 ): Promise<LabProcess> {
   const program = join(projectRoot(), "deploy", "bin", "isthmus.mjs");
   const log = join(siteFolder(plan, site), "isthmus.log");
-  const { http } = portsOf(plan, site);
-  const part: Part = { kind: "isthmus", name: `isthmus ${site}`, ports: { http }, log };
+  const { http, door } = portsOf(plan, site);
+  const hasDoor = plan.config.sites.some((its) => its.name === site && its.frontDoor !== undefined);
+  const ports = hasDoor ? { http, door } : { http };
+  const part: Part = { kind: "isthmus", name: `isthmus ${site}`, ports, log };
   const args = [program, "run", "-f", plan.folder.file, "--site", site];
   return start(part, site, process.execPath, args, environment);
 }
@@ -144,11 +146,13 @@ async function siteNotReady({ ports }: LabProcess): Promise<string | undefined> 
     const response = await fetch(`http://127.0.0.1:${ports["http"]}/health/ready`, {
       signal: AbortSignal.timeout(ANSWER_MS_MAX),
     });
-    if (response.ok) return undefined;
-    return `/health/ready says ${response.status}: ${await response.text()}`;
+    if (!response.ok) return `/health/ready says ${response.status}: ${await response.text()}`;
   } catch {
     return "/health/ready does not answer";
   }
+  if (ports["door"] === undefined) return undefined;
+  const isUp = (bytes: Buffer) => bytes[0] === HOT_ROD_ANSWER;
+  return (await greets(ports["door"], HOT_ROD_PING, isUp)) ? undefined : "its front door is shut";
 }
 
 function greets(

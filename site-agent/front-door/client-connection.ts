@@ -9,7 +9,12 @@ import type {
 import { Intelligence, Status } from "../../topology/hotrod/opcodes.ts";
 import type { UnknownRequest } from "../../topology/hotrod/request.ts";
 import { encodeResponse } from "../../topology/hotrod/response.ts";
-import { PutStreams, saysDone, writeEffect } from "../../topology/hotrod/write-effect.ts";
+import {
+  mayHaveChanged,
+  PutStreams,
+  saysDone,
+  writeEffect,
+} from "../../topology/hotrod/write-effect.ts";
 import { DOOR_REQUESTS_MAX, DOOR_STREAMS_MAX } from "../../topology/limits.ts";
 import type { Logger } from "../../topology/ports.ts";
 import { askBasic } from "./basic-intelligence.ts";
@@ -184,11 +189,10 @@ export class ClientConnection {
     if (message.op === "startPutStream" && pending.key !== undefined)
       this.#streams.started(message.streamId, pending.key);
     const { hold } = pending;
-    const isDone = saysDone(message);
     // What an error says of a use is not known.
-    pending.use?.end(isDone || message.op === "error");
+    pending.use?.end(saysDone(message) || message.op === "error");
     if (hold === undefined) this.#client.write(raw);
-    else if (isDone) this.#wait(hold, id, Buffer.from(raw));
+    else if (mayHaveChanged(message)) this.#wait(hold, id, Buffer.from(raw));
     else {
       hold.drop();
       this.#client.write(raw);

@@ -4,6 +4,8 @@ import { createWriteStream, mkdtempSync, readFileSync, rmSync, writeFileSync } f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
+import { Toxiproxy } from "../../deploy/drills/toxiproxy.ts";
+import { freePorts } from "../../deploy/lab/free-ports.ts";
 import { InfinispanServer } from "../../deploy/lab/infinispan-server.ts";
 import { NatsServer } from "../../deploy/lab/nats-server.ts";
 import { systemClock, systemRandom } from "../../deploy/site/system.ts";
@@ -18,29 +20,61 @@ const NODE_FLAGS = process.env["BENCH_NODE_FLAGS"]?.split(" ") ?? [];
 /** The cache that is written and read. */
 export const CACHE = "bench";
 
+/** What a bench's sites are, beside real. */
+export interface BenchSitesOptions {
+  readonly heapMib: number;
+  /** The rule of {@link CACHE}, without its match. */
+  readonly rule?: string;
+  /** Each site has a front door. */
+  readonly frontDoors?: boolean;
+  /** How long the link takes, one way, ms. */
+  readonly linkMs?: number;
+}
+
 /** Two sites as an operator runs them: real Infinispan, real nats-server, a process each; nothing shared but the machine. */
 export class BenchSites implements AsyncDisposable {
   readonly folder: string;
   readonly caches: readonly [InfinispanServer, InfinispanServer];
   readonly #nats: readonly [NatsServer, NatsServer];
   readonly #sites: readonly ChildProcess[];
+  readonly #link: Toxiproxy | undefined;
+  readonly #doors: readonly number[];
 
-  private constructor(
-    folder: string,
-    caches: readonly [InfinispanServer, InfinispanServer],
-    nats: readonly [NatsServer, NatsServer],
-    sites: readonly ChildProcess[],
-  ) {
-    this.folder = folder;
-    this.caches = caches;
-    this.#nats = nats;
-    this.#sites = sites;
+  private constructor(parts: {
+    folder: string;
+    caches: readonly [InfinispanServer, InfinispanServer];
+    nats: readonly [NatsServer, NatsServer];
+    sites: readonly ChildProcess[];
+    link: Toxiproxy | undefined;
+    doors: readonly number[];
+  }) {
+    this.folder = parts.folder;
+    this.caches = parts.caches;
+    this.#nats = parts.nats;
+    this.#sites = parts.sites;
+    this.#link = parts.link;
+    this.#doors = parts.doors;
   }
 
-  static async start(heapMib: number): Promise<BenchSites> {
+  static async start({
+    heapMib,
+    rule = "mode: async",
+    frontDoors = false,
+    linkMs,
+  }: BenchSitesOptions): Promise<BenchSites> {
     const folder = mkdtempSync(join(tmpdir(), "isthmus-bench-"));
     const nyc = await NatsServer.start({ domain: "nyc" });
-    const lon = await NatsServer.start({ domain: "lon", leafRemotes: [nyc.leafUrl] });
+    const link =
+      linkMs === undefined
+        ? undefined
+        : await Toxiproxy.before(nyc.leafPort, join(folder, "toxiproxy.log"));
+    for (const stream of ["upstream", "downstream"] as const)
+      await link?.poison("latency", stream, { latency: linkMs ?? 0, jitter: 0 });
+    const leaf = link === undefined ? nyc.leafUrl : `nats://127.0.0.1:${link.port}`;
+    const lon = await NatsServer.start({ domain: "lon", leafRemotes: [leaf] });
+    const doors = frontDoors ? await freePorts(2) : [];
+    const door = (site: 0 | 1) =>
+      frontDoors ? `, frontDoor: { listen: "127.0.0.1:${doors[site]}" }` : "";
     const cache = { mediaType: "application/x-protostream", statistics: true } as const;
     const [a, b] = await Promise.all(
       ["nyc", "lon"].map((name) =>
@@ -53,10 +87,10 @@ export class BenchSites implements AsyncDisposable {
       file,
       `apiVersion: isthmus/v1
 sites:
-  nyc: { cache: { servers: ["${a.address}"] }, nats: { servers: ["${nyc.url}"] }, data: ${folder}/nyc }
-  lon: { cache: { servers: ["${b.address}"] }, nats: { servers: ["${lon.url}"] }, data: ${folder}/lon }
+  nyc: { cache: { servers: ["${a.address}"] }, nats: { servers: ["${nyc.url}"] }, data: ${folder}/nyc${door(0)} }
+  lon: { cache: { servers: ["${b.address}"] }, nats: { servers: ["${lon.url}"] }, data: ${folder}/lon${door(1)} }
 policies:
-  - { match: ${CACHE}, mode: async }
+  - { match: ${CACHE}, ${rule} }
 `,
     );
     const sites = ["nyc", "lon"].map((name) => {
@@ -70,7 +104,12 @@ policies:
       child.stderr.pipe(createWriteStream(join(folder, `${name}.log`)));
       return child;
     });
-    return new BenchSites(folder, [a, b], [nyc, lon], sites);
+    return new BenchSites({ folder, caches: [a, b], nats: [nyc, lon], sites, link, doors });
+  }
+
+  /** `host:port` of a site's front door. */
+  door(site: 0 | 1): string {
+    return `127.0.0.1:${this.#doors[site]}`;
   }
 
   /** A client of one site's Infinispan. */
@@ -93,6 +132,7 @@ policies:
       await once(child, "exit");
     }
     for (const server of [...this.caches, ...this.#nats]) await server[Symbol.asyncDispose]();
+    await this.#link?.[Symbol.asyncDispose]();
     rmSync(this.folder, { recursive: true, force: true });
   }
 }

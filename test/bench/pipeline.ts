@@ -20,7 +20,7 @@ const SCOPE = { cache: CACHE, keyMediaType: PROTOSTREAM, valueMediaType: PROTOST
  * second that arrive at the other site, lag at a paced rate, memory and ledger size for many keys.
  */
 export const pipeline: Bench = async ({ quick, only, say }) => {
-  await using sites = await BenchSites.start(quick ? 768 : 2_048);
+  await using sites = await BenchSites.start({ heapMib: quick ? 768 : 2_048 });
   const [nyc, lon] = [sites.client(0), sites.client(1)];
   await until("the sites replicate", () => replicates(nyc, lon));
   const parts = {

@@ -1,6 +1,7 @@
 import { parseArgs } from "node:util";
 import { machine } from "./machine.ts";
 import { agent } from "./agent.ts";
+import { frontDoor } from "./front-door.ts";
 import { pipeline } from "./pipeline.ts";
 
 /** One bench: talk goes to `say`, the figures are returned. */
@@ -11,7 +12,11 @@ export type Bench = (options: {
   say: (line: string) => void;
 }) => Promise<object>;
 
-const benches: Readonly<Record<string, Bench>> = { agent, pipeline };
+const benches: Readonly<Record<string, Bench>> = {
+  agent,
+  pipeline,
+  "front-door": frontDoor,
+};
 
 const { values, positionals } = parseArgs({
   options: { quick: { type: "boolean" }, only: { type: "string" }, json: { type: "boolean" } },

@@ -54,6 +54,7 @@ export interface JavaLoad {
   readonly valueBytes: number;
   readonly seconds: number;
   readonly removePercent?: number;
+  readonly readPercent?: number;
   readonly prefix?: string;
   readonly seed?: number;
 }
@@ -62,6 +63,7 @@ export interface JavaLoad {
 export interface JavaLoadResult {
   readonly puts: number;
   readonly removes: number;
+  readonly reads: number;
   readonly failures: number;
   readonly elapsedMs: number;
   readonly latencyUs: { p50: number; p90: number; p99: number; p999: number; max: number };
@@ -364,13 +366,24 @@ export class JavaCache {
   /** Runs a load beside other requests. */
   async load(load: JavaLoad): Promise<JavaLoadResult> {
     const { threads, opsPerSecond, keys, valueBytes, seconds } = load;
-    const { removePercent = 0, prefix = "key-", seed = 1 } = load;
+    const { removePercent = 0, readPercent = 0, prefix = "key-", seed = 1 } = load;
     const numbers = [threads, opsPerSecond, keys, valueBytes, seconds, removePercent].map(String);
-    const results = await this.#send("load", [...numbers, prefix, String(seed)]);
+    const results = await this.#send("load", [
+      ...numbers,
+      prefix,
+      String(seed),
+      String(readPercent),
+    ]);
     const at = (i: number) => Number(results[i]);
     const latencyUs = { p50: at(4), p90: at(5), p99: at(6), p999: at(7), max: at(8) };
     const firstFailure = results[9] === "-" ? undefined : results[9];
-    const counts = { puts: at(0), removes: at(1), failures: at(2), elapsedMs: at(3) };
+    const counts = {
+      puts: at(0),
+      removes: at(1),
+      failures: at(2),
+      elapsedMs: at(3),
+      reads: at(10),
+    };
     return { ...counts, latencyUs, firstFailure };
   }
 }

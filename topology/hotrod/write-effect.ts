@@ -95,6 +95,14 @@ const DONE: ReadonlySet<number> = new Set([
 export const saysDone = ({ op, header }: HotRodResponse): boolean =>
   op !== "error" && DONE.has(header.status);
 
+/**
+ * Whether a write with this answer may have changed something for the other sites. A remove of a key that is not there does
+ * so where this site alone has no copy, because its cache came back empty.
+ */
+export const mayHaveChanged = (response: HotRodResponse): boolean =>
+  saysDone(response) ||
+  (response.op === "remove" && response.header.status === Status.KeyDoesNotExist);
+
 /** The values that are being sent in parts over one connection (protocol 4.1), by the stream's id. */
 export class PutStreams {
   readonly #streams = new Map<number, { readonly key: Buffer; bytes: number }>();

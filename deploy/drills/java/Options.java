@@ -37,6 +37,15 @@ final class Options {
 
   /** {@code sites=nyc@127.0.0.1:1,lon@127.0.0.1:2}. */
   List<Site> sites() {
-    return list("sites").stream().map(each -> each.split("@")).map(p -> new Site(p[0], p[1])).toList();
+    return sites("sites");
+  }
+
+  /** Where is written: through front doors if there are any ({@code doors=nyc@127.0.0.1:3}), else at every site. */
+  List<Site> writtenAt() {
+    return list("doors").isEmpty() ? sites() : sites("doors");
+  }
+
+  private List<Site> sites(String name) {
+    return list(name).stream().map(each -> each.split("@")).map(p -> new Site(p[0], p[1])).toList();
   }
 }

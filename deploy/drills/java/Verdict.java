@@ -93,7 +93,8 @@ final class Verdict {
     return verdict;
   }
 
-  private static String fault(String key, byte[] value, List<Journal.Line> history) {
+  /** What is wrong with what shows of a key; null: nothing. */
+  static String fault(String key, byte[] value, List<Journal.Line> history) {
     long seq = value == null ? 0 : Values.sequenceOf(key, value);
     boolean isWritten =
         history.stream().anyMatch(line -> line.isPut() && line.seq() == seq);

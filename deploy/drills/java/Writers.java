@@ -16,7 +16,8 @@ import org.infinispan.client.hotrod.RemoteCacheManager;
  * Writes at every site until told to stop. Each site has keys of its own, each key one thread, so the last acknowledged
  * operation on it is what must show; keys that all sites write are for comparing only. Commands come on stdin: {@code burst MS}
  * (as fast as it goes for so long, or until {@code calm}; answered once operations are in flight), {@code pace WRITES_A_SECOND}, {@code away SITE} and {@code back SITE} (nobody writes there
- * meanwhile, and then only puts until {@code heard SITE}), {@code shot SITE} (see {@link Shot}), {@code missing SITE} (see {@link Refill}), {@code stop}. Answers go to stdout.
+ * meanwhile, and then only puts until {@code heard SITE}), {@code shot SITE} (see {@link Shot}), {@code missing SITE} (see {@link Refill}), {@code survived SITE} (see
+ * {@link Survivors}), {@code stop}. Answers go to stdout.
  */
 final class Writers {
   private static final int FORCE_MS = 20;
@@ -42,7 +43,7 @@ final class Writers {
 
   static void main(String[] args) throws Exception {
     Options options = new Options(args);
-    List<Site> sites = options.sites();
+    List<Site> sites = options.writtenAt();
     int threads = options.number("threads");
     perThread = options.number("rate") / (double) (threads * sites.size());
     Journal journal = new Journal(Path.of(options.text("journal")));
@@ -60,7 +61,7 @@ final class Writers {
     Thread flusher = new Thread(() -> force(journal));
     flusher.setDaemon(true);
     flusher.start();
-    Probes probes = new Probes(sites, options.text("cache"));
+    Probes probes = new Probes(options.sites(), options.text("cache"));
     probes.start();
     for (Thread writer : writers) writer.start();
     tell("ready");
@@ -98,6 +99,8 @@ final class Writers {
           long missing = Refill.missing(words[1], options.sites(), options.text("cache"));
           tell("missing " + words[1] + " " + missing);
         }
+        case "survived" ->
+            tell("survived " + Survivors.of(words[1], options.sites(), options.text("cache")));
         case "away" -> AWAY.add(words[1]);
         case "back" -> {
           UNHEARD.add(words[1]);
@@ -196,7 +199,9 @@ final class Writers {
       IN_FLIGHT.decrementAndGet();
     }
     long to = System.currentTimeMillis();
-    journal.add(new Journal.Line(isAcknowledged, seq, isPut, site.name(), key, from, to));
+    Journal.Line line = new Journal.Line(isAcknowledged, seq, isPut, site.name(), key, from, to);
+    journal.add(line);
+    Survivors.add(line);
     // What fails once fails again at once.
     if (!isAcknowledged) rest(FAILED_MS);
   }

@@ -7,7 +7,7 @@ import java.util.concurrent.locks.LockSupport;
 import org.infinispan.client.hotrod.RemoteCache;
 
 /**
- * Puts and removes of random keys from many threads for a time. Latency is counted from when an operation was due, not
+ * Puts, removes and reads of random keys from many threads for a time. Latency is counted from when an operation was due, not
  * from when it was sent, so that a stall shows in every operation that it held up.
  */
 final class Load {
@@ -15,8 +15,8 @@ final class Load {
 
   /**
    * Arguments: threads, operations a second over all threads (0: as fast as they go), keys, value bytes, seconds, percent
-   * of removes, prefix of the keys, seed. Results: acked puts, acked removes, failures, ms, then latency in
-   * microseconds: p50, p90, p99, p99.9, maximum, then the first failure.
+   * of removes, prefix of the keys, seed, percent of reads. Results: acked puts, acked removes, failures, ms, then latency in
+   * microseconds: p50, p90, p99, p99.9, maximum, then the first failure, and the number of reads.
    */
   static List<String> run(RemoteCache<byte[], byte[]> cache, List<String> a) throws Exception {
     int threads = Integer.parseInt(a.get(0));
@@ -27,7 +27,8 @@ final class Load {
             Integer.parseInt(a.get(3)),
             (long) (Double.parseDouble(a.get(4)) * 1e9),
             Integer.parseInt(a.get(5)),
-            a.get(6));
+            a.get(6),
+            Integer.parseInt(a.get(8)));
     SplittableRandom seeds = new SplittableRandom(Long.parseLong(a.get(7)));
     Worker[] workers = new Worker[threads];
     AtomicLong order = new AtomicLong();
@@ -44,6 +45,7 @@ final class Load {
     long[] all = new long[0];
     long puts = 0;
     long removes = 0;
+    long reads = 0;
     long failures = 0;
     String fault = "-";
     for (Worker worker : workers) {
@@ -52,6 +54,7 @@ final class Load {
       System.arraycopy(worker.nanos, 0, all, before, worker.count);
       puts += worker.puts;
       removes += worker.removes;
+      reads += worker.reads;
       failures += worker.failures;
       if (worker.fault != null) fault = worker.fault.toString().replaceAll("\\s+", " ");
     }
@@ -66,7 +69,8 @@ final class Load {
         quantile(all, 0.99),
         quantile(all, 0.999),
         quantile(all, 1),
-        fault);
+        fault,
+        String.valueOf(reads));
   }
 
   private static String quantile(long[] sorted, double q) {
@@ -76,7 +80,7 @@ final class Load {
   }
 
   private record Shape(
-      double perSecond, int keys, int valueBytes, long nanos, int removePercent, String prefix) {}
+      double perSecond, int keys, int valueBytes, long nanos, int removePercent, String prefix, int readPercent) {}
 
   private static final class Worker extends Thread {
     private final RemoteCache<byte[], byte[]> cache;
@@ -88,6 +92,7 @@ final class Load {
     private int count;
     private long puts;
     private long removes;
+    private long reads;
     private long failures;
     private Throwable fault;
 
@@ -125,7 +130,11 @@ final class Load {
       String name = shape.prefix + random.nextInt(shape.keys);
       byte[] key = name.getBytes(StandardCharsets.UTF_8);
       try {
-        if (random.nextInt(100) < shape.removePercent) {
+        // Runs without reads draw as if there were none.
+        if (shape.readPercent > 0 && random.nextInt(100) < shape.readPercent) {
+          cache.get(key);
+          reads++;
+        } else if (random.nextInt(100) < shape.removePercent) {
           cache.remove(key);
           removes++;
         } else {

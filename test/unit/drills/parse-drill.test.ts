@@ -61,6 +61,35 @@ after: { equalWithin: 90s, rtoBelow: 30s }
     });
   });
 
+  it("may have its writers come through front doors, whole sites killed, and take so long that it is not of all", () => {
+    const { value } = parseDrill(
+      `${head}alone: true
+frontDoor: { onTimeout: fail, timeout: 2s, at: [nyc] }
+steps:
+  - run-about: { from: 100ms, to: 2s }
+  - kill-site: { at: nyc }
+  - start-site: { at: nyc }
+${tail}`,
+      "mine.yaml",
+    );
+    expect(value).toMatchObject({
+      alone: true,
+      frontDoor: { onTimeout: "fail", timeoutMs: 2_000, at: ["nyc"] },
+      steps: [
+        { action: "run-about", fromMs: 100, toMs: 2_000 },
+        { action: "kill-site", at: "nyc" },
+        { action: "start-site", at: "nyc" },
+      ],
+    });
+    const doors = "frontDoor: { onTimeout: never, at: [sfo] }\n";
+    expect(faults(`${head}${doors}steps: [{ run: 5s }]\n${tail}`)).toEqual([
+      expect.stringContaining("frontDoor.onTimeout: expected degrade|fail"),
+    ]);
+    expect(catalogue().find(({ name }) => name === "kill-site")?.alone).toBe(true);
+    expect(drillsNamed("all", ".").map(({ name }) => name)).not.toContain("kill-site");
+    expect(drillsNamed("kill-site", ".")).toHaveLength(1);
+  });
+
   it("is for two sites or three, and names none of the others", () => {
     const steps = `steps:
   - expect: { refilled: sfo, within: 1m }

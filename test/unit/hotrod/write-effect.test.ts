@@ -3,7 +3,12 @@ import { IMMORTAL } from "../../../topology/hotrod/expiration.ts";
 import type { HotRodRequest, HotRodResponse } from "../../../topology/hotrod/messages.ts";
 import type { RequestOp } from "../../../topology/hotrod/opcodes.ts";
 import { requestHeader } from "../../../topology/hotrod/request.ts";
-import { PutStreams, saysDone, writeEffect } from "../../../topology/hotrod/write-effect.ts";
+import {
+  mayHaveChanged,
+  PutStreams,
+  saysDone,
+  writeEffect,
+} from "../../../topology/hotrod/write-effect.ts";
 import { OPS } from "../../support/hot-rod-arbitrary.ts";
 
 const header = requestHeader({ id: 1, cache: "sessions" });
@@ -145,5 +150,14 @@ describe("an answer", () => {
     for (const status of [0x01, 0x02, 0x04, 0x05, 0x08])
       expect(saysDone(answer(status))).toBe(false);
     expect(saysDone(answer(0x85, "error"))).toBe(false);
+  });
+
+  it("may have changed something where a remove finds nothing: only this site may have no copy", () => {
+    expect(mayHaveChanged(answer(0x00))).toBe(true);
+    expect([mayHaveChanged(answer(0x02)), mayHaveChanged(answer(0x02, "remove"))]).toEqual([
+      false,
+      true,
+    ]);
+    expect(mayHaveChanged(answer(0x85, "error"))).toBe(false);
   });
 });

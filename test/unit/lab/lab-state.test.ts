@@ -60,7 +60,7 @@ describe("the lab's file", () => {
     async (sites) => {
       const ports = await labPorts(undefined, sites);
       const all = [...ports.values()].flatMap((of) => Object.values(of));
-      expect(new Set(all).size).toBe(5 * sites.length);
+      expect(new Set(all).size).toBe(6 * sites.length);
       const { config, diagnostics } = parseConfig(labFile(ports), { file: "f", directory: path });
       expect(diagnostics).toEqual([]);
       expect(config?.sites.map(({ nats }) => nats.storeDir)).toEqual(
