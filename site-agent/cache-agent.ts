@@ -236,12 +236,11 @@ export class CacheAgent implements CacheHands {
 
   /** A fault elsewhere (log trimmed, mode switched on) asks for a repair: the cache is scanned again. */
   openGap(reason: string): void {
+    const { clock, logger } = this.#parts;
+    this.stats.gaps += 1;
     if (this.#gap === undefined) {
-      this.#gap = { reason, since: this.#parts.clock.now() };
-      this.#parts.logger.warn(
-        { reason },
-        "gap: changes may have been missed, the cache is scanned",
-      );
+      this.#gap = { reason, since: clock.now() };
+      logger.warn({ reason }, "gap: changes may have been missed, the cache is scanned");
     } else {
       // Another object: a scan that is under way may have passed what is missing now, so it does not close this gap.
       this.#gap = { ...this.#gap };

@@ -2,6 +2,8 @@
 export class CacheStats {
   /** Events that the listener reported. */
   events = 0;
+  /** Times that changes may have been missed here, the start among them. */
+  gaps = 1;
   /** Events that were recognised as the echo of an apply, without and with a read. */
   echoesByEvent = 0;
   echoesByRead = 0;

@@ -95,6 +95,8 @@ export const ErrorCode = {
   HomeUnasked: "IS2033",
   /** A site was granted the use of a single-use key and has not removed it in time. Remedy: none needed if that site was stopped or cut off; the key may be used again. */
   ClaimUnused: "IS2034",
+  /** News for the site's Keycloak may have been missed, and its local caches cannot be cleared. Remedy: check `sites.SITE.keycloak` and that its client has a service account with the role `manage-realm` of the realm's `realm-management` (in `master`: `admin`); it is retried until it works. Clearing them by hand or restarting Keycloak helps too. */
+  KeycloakStale: "IS2035",
 
   /** No NATS server of the site could be reached. Remedy: check `sites.SITE.nats.servers` and that nats-server runs; it is retried until it works. */
   NatsUnreachable: "IS3001",

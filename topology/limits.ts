@@ -141,6 +141,12 @@ export const DOOR_OPEN_MS_MAX = 10_000;
 export const DOOR_CLOSE_MS_MAX = 5_000;
 /** How often a cache whose holds are degraded is looked at: its writers wait again once its targets are level. */
 export const HOLD_RETURN_MS = 250;
+/** How often it is looked whether a gap in Keycloak's `work` has closed, and the first wait before a Keycloak that failed is asked again. */
+export const KEYCLOAK_LOOK_MS = 500;
+/** The longest of those waits. */
+export const KEYCLOAK_RETRY_MS_MAX = 30_000;
+/** One request to a Keycloak. */
+export const KEYCLOAK_TIMEOUT_MS = 10_000;
 /** Uses of single-use keys that a home grants, or is asked for, at once in one cache. */
 export const CLAIMS_MAX = 10_000;
 /** How often a home looks whether the remove of a key that it granted has arrived. */

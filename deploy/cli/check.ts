@@ -2,7 +2,6 @@ import type { Config } from "../../topology/config/config.ts";
 import { renderDiagnostic } from "../../topology/config/diagnostic.ts";
 import { cachesOf } from "../../topology/policy/cache-policy.ts";
 import { judgeFile } from "./load-config.ts";
-import { unavailableKeys } from "../site/unavailable.ts";
 import { Exit } from "./verb.ts";
 import type { Verb, VerbContext } from "./verb.ts";
 
@@ -22,9 +21,6 @@ export const check: Verb = {
     } else {
       for (const diagnostic of diagnostics)
         context.stdout.write(`${renderDiagnostic(diagnostic)}\n`);
-      const unavailable = config === undefined ? [] : unavailableKeys(config.sites);
-      for (const key of unavailable)
-        context.stderr.write(`${context.file}: ${key} is not available in this version\n`);
       if (config !== undefined)
         context.stdout.write(`${context.file}: OK, ${counts(config)}${withWarnings(warnings)}\n`);
       else

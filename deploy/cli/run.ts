@@ -4,7 +4,6 @@ import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
 import type { SiteName } from "../../topology/names.ts";
 import { BUFFER_POOL_BYTES } from "../../topology/limits.ts";
 import { LOG_LEVELS, siteLogger, type LogLevel } from "../log/site-logger.ts";
-import { unavailableKeys } from "../site/unavailable.ts";
 import { loadMerges } from "../site/merges.ts";
 import { SiteProcess } from "../site/site-process.ts";
 import { systemClock, systemRandom } from "../site/system.ts";
@@ -28,14 +27,6 @@ export const run: Verb = {
     const config = await loadConfig(context);
     const site = requiredSite(config, context);
     const { name } = site;
-    const [missing] = unavailableKeys([site]);
-    if (missing !== undefined) {
-      throw new IsthmusError(
-        ErrorCode.FileNotAvailable,
-        `${context.file}: ${missing} is not available in this version`,
-        { hint: "take the key out to run without it; `sync` is then confirmed, and not held" },
-      );
-    }
     Buffer.poolSize = BUFFER_POOL_BYTES;
     const directory = dirname(resolve(context.cwd, context.file));
     const merges = await loadMerges(config, directory);

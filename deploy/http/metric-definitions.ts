@@ -98,6 +98,17 @@ const SITE: readonly MetricDefinition[] = [
     samples: ({ site, version }) => sample({ site, version }, 1),
   },
   ofSite(
+    "isthmus_keycloak_caches_cleared_total",
+    "Times that the local caches of the site's Keycloak were cleared after a gap in `work`.",
+    ({ keycloak }) => keycloak?.cleared,
+    "counter",
+  ),
+  ofSite(
+    "isthmus_keycloak_caches_stale",
+    "1 while the local caches of the site's Keycloak may be stale and cannot be cleared.",
+    ({ keycloak }) => keycloak && keycloak.problem !== null,
+  ),
+  ofSite(
     "isthmus_active",
     "1 while this process is the site's active one.",
     ({ state }) => state === "active",

@@ -16,6 +16,8 @@ export class PeerGaps {
   readonly #logger: Logger;
   readonly #cache: CacheName;
   readonly #open = new Map<SiteName, PeerGap>();
+  /** How often one was opened, those of earlier runs that are still open among them. */
+  opened = 0;
   /** Called when one opens. */
   onOpen: () => void = () => undefined;
 
@@ -32,6 +34,7 @@ export class PeerGaps {
       const gap = ledger.fact(this.#fact(peer)) as PeerGap | undefined;
       if (gap !== undefined) this.#open.set(peer, gap);
     }
+    this.opened = this.#open.size;
   }
 
   get size(): number {
@@ -49,6 +52,7 @@ export class PeerGaps {
   /** Something of a peer may have been missed. Staged: committed with the position that passes it, or earlier. */
   open(peer: SiteName, reason: string): void {
     const known = this.#open.get(peer);
+    this.opened += 1;
     // Another object: a repair that is under way may have passed what is missing now, so it closes nothing.
     const gap = known === undefined ? { peer, reason, since: this.#clock.now() } : { ...known };
     this.#open.set(peer, gap);

@@ -34,6 +34,7 @@ import type { PoolOptions } from "../../site-agent/connector/pool.ts";
 import { LmdbLedger } from "../../site-agent/ledger/lmdb-ledger.ts";
 import type { Merges } from "./merges.ts";
 import { Site } from "./site.ts";
+import { KeycloakCaches, WORK_CACHE } from "./keycloak-caches.ts";
 import { SiteHolds } from "./site-holds.ts";
 
 /** Which process held the lease last of those that worked on this ledger: its `holderId`. */
@@ -60,6 +61,8 @@ export interface SiteProcessOptions {
 /** One site's process: opens the real parts, runs the site under the lease, ends in good order. */
 export class SiteProcess implements StatusSource {
   readonly startedAt: number;
+  /** undefined: the file names none, or its cache `work` is not handled. */
+  keycloak: KeycloakCaches | undefined;
   readonly #options: SiteProcessOptions;
   readonly #siteConfig: SiteConfig;
   #state: ProcessState = "starting";
@@ -181,6 +184,7 @@ export class SiteProcess implements StatusSource {
     setMaxListeners(0, ending.signal);
     const leaseEnding = new AbortController();
     const keeping = mirrors.map((mirror) => mirror.run(ending.signal));
+    keeping.push(this.#keepKeycloakFresh(site, ending.signal));
     const running = site.run(ending.signal);
     const endStatus = serveStatus(site.ports.bus, site.name, () => readStatus(this));
     const endVerbs = new OperatorVerbs(site).serve();
@@ -213,6 +217,25 @@ export class SiteProcess implements StatusSource {
       await Promise.allSettled([running, renewing, ...keeping]);
     }
     await renewing;
+  }
+
+  async #keepKeycloakFresh(site: Site, signal: AbortSignal): Promise<void> {
+    const { keycloak: admin } = this.#siteConfig;
+    const work = site.caches.get(WORK_CACHE);
+    const agent = work?.agent;
+    if (admin === undefined || work === undefined || agent === undefined) return;
+    const { clock, random, logger, env } = this.#options;
+    const { peerGaps } = work;
+    this.keycloak = new KeycloakCaches({
+      admin,
+      env,
+      misses: () => agent.stats.gaps + peerGaps.opened,
+      isWhole: () => agent.gap === undefined && peerGaps.size === 0,
+      clock,
+      random,
+      logger,
+    });
+    await this.keycloak.run(signal);
   }
 
   /** Once the caches whose writers wait are listened to, or will not be soon; unless the run `ends` before. @throws DoorListen */

@@ -25,8 +25,10 @@ function siteProblems({
   state,
   natsConnected,
   leaseMsLeft,
+  keycloak,
 }: Omit<SiteStatus, "problems">): readonly Problem[] {
   const found: Problem[] = [];
+  if (keycloak?.problem) found.push(problem(keycloak.problem, { code: keycloak.code }));
   if (state !== "active") found.push(problem(`the process is ${state}`));
   if (!natsConnected)
     found.push(problem("the site's NATS is not connected", { code: ErrorCode.NatsUnreachable }));

@@ -4,6 +4,7 @@ import { formatAddress } from "../../topology/config/config.ts";
 import type { FrontDoor } from "../../site-agent/front-door/front-door.ts";
 import { logStream, type SiteName } from "../../topology/names.ts";
 import type { Clock } from "../../topology/ports.ts";
+import type { KeycloakCaches } from "../site/keycloak-caches.ts";
 import type { Site } from "../site/site.ts";
 import { readCache } from "./read-cache.ts";
 import { problemsOf } from "./problems.ts";
@@ -19,6 +20,7 @@ export interface StatusSource {
   readonly isConnected: boolean;
   /** undefined until the process is active. */
   readonly site: Site | undefined;
+  readonly keycloak: KeycloakCaches | undefined;
   readonly clock: Clock;
 }
 
@@ -37,6 +39,7 @@ export function readStatus(source: StatusSource): SiteStatus {
     term: site?.lease.term ?? null,
     leaseMsLeft: leaseMsLeft(site, clock),
     natsConnected: isConnected,
+    keycloak: source.keycloak?.status ?? null,
     frontDoor: site?.frontDoor === undefined ? null : doorOf(site.frontDoor),
     log: site === undefined ? null : logOf(site),
     peers: site === undefined ? [] : site.peers.map((peer) => peerOf(site, peer)),

@@ -2,6 +2,7 @@ import type { InboundState } from "../../gateway/receive/inbound.ts";
 import type { OfflineMark } from "../../gateway/status/offline-rule.ts";
 import type { CacheState, Gap } from "../../site-agent/cache-agent.ts";
 import type { CacheStats } from "../../site-agent/cache-stats.ts";
+import type { KeycloakCachesStatus } from "../site/keycloak-caches.ts";
 import type { SingleUseStats } from "../../site-agent/front-door/single-use.ts";
 import type { DoorStats } from "../../site-agent/front-door/door-stats.ts";
 import type { CacheName, SiteName } from "../../topology/names.ts";
@@ -31,6 +32,8 @@ export interface SiteStatus {
   /** How much longer the lease is good for if it is not renewed; negative: it ran out. */
   readonly leaseMsLeft: number | null;
   readonly natsConnected: boolean;
+  /** Of the site's Keycloak, whose caches are cleared after a gap in `work`; null: the file names none for this site. */
+  readonly keycloak: KeycloakCachesStatus | null;
   /** null: the file has none for this site, or it is not open. */
   readonly frontDoor: FrontDoorStatus | null;
   /** The site's own log; null before the site is active. */

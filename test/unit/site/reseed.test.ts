@@ -42,7 +42,7 @@ function problems(world: CalmSites, name: string): string[] {
   const { site } = world.site(name);
   const source = { name, version: "1", state: "active", startedAt: 0, isConnected: true } as const;
   if (site === undefined) throw new Error(`${name} does not run`);
-  const status = readStatus({ ...source, site, clock: site.ports.clock });
+  const status = readStatus({ ...source, site, keycloak: undefined, clock: site.ports.clock });
   return problemsOf(status).flatMap(({ what, code }) =>
     code === ErrorCode.ReseedNeeded ? [what] : [],
   );

@@ -17,6 +17,7 @@ export const soundStatus = (changes: Partial<SiteStatus> = {}): SiteStatus => ({
   term: 3,
   leaseMsLeft: 12_000,
   natsConnected: true,
+  keycloak: null,
   frontDoor: null,
   log: { stream: "ISTHMUS_OUT_NYC", incarnation: "a1", firstSeq: 1, lastSeq: 90 },
   peers: [
