@@ -34,10 +34,6 @@ export class PolicyReview {
     this.#parts = parts;
   }
 
-  get #fact(): string {
-    return `policy/${this.#parts.cache}`;
-  }
-
   /**
    * Evaluates the keys anew if the policy is another one than it was, or none was looked at yet; rejects with what the cache or
    * the ledger threw.
@@ -46,7 +42,7 @@ export class PolicyReview {
    */
   async run(signal: AbortSignal, isNew: boolean): Promise<void> {
     const { ledger, policy, policyHash, cache, logger, settle, contest } = this.#parts;
-    const before = ledger.fact(this.#fact);
+    const before = ledger.fact(policyFact(cache));
     if (before === policyHash && !isNew) return;
     // Under `invalidate` nothing shows that another site wrote.
     if ((before !== undefined || isNew) && policy.mode !== "invalidate") {
@@ -57,7 +53,7 @@ export class PolicyReview {
         : "the conflict policy is another one";
       logger.info({ cache, ...counts }, `${why}: keys with several versions were evaluated`);
     }
-    ledger.setFact(this.#fact, policyHash);
+    ledger.setFact(policyFact(cache), policyHash);
     await ledger.commit();
   }
 
@@ -95,3 +91,6 @@ export class PolicyReview {
     return shows?.kind === "put" && shows.value !== undefined;
   }
 }
+
+/** The ledger's note of the conflict policy that a cache was last evaluated under. */
+export const policyFact = (cache: CacheName): string => `policy/${cache}`;

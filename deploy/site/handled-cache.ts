@@ -11,6 +11,7 @@ import { IdleAsker } from "../../gateway/resync/idle.ts";
 import type { CacheTrouble } from "../../gateway/link/heartbeat.ts";
 import type { AppliedPosition } from "../../gateway/status/applied-exchange.ts";
 import { Unconfirmed } from "../../gateway/status/unconfirmed.ts";
+import { policyFact } from "../../site-agent/policy-review.ts";
 import { CacheAgent } from "../../site-agent/cache-agent.ts";
 import { SingleUse } from "../../site-agent/front-door/single-use.ts";
 import { versionShown } from "../../topology/version/show.ts";
@@ -68,6 +69,7 @@ export class HandledCache {
     this.pause = new Pause(site.ports, this.name);
     this.refusals = new Refusals(site, this);
     this.#noteSwitch(isHandled);
+    if (isHandled) this.#notePolicy();
     this.agent = isHandled ? this.#makeAgent() : undefined;
     this.fetcher = this.agent === undefined ? undefined : this.#makeFetcher(this.agent);
     this.idleAsker =
@@ -130,6 +132,17 @@ export class HandledCache {
     if (!isHandled || !wasOff) return;
     for (const peer of peers) this.peerGaps.open(peer, "the cache was off here");
     ports.ledger.setFact(fact, undefined);
+  }
+
+  /**
+   * Of a key whose tombstone was dropped at one site, another may still have the remove and an older put, which shows under
+   * another conflict policy: the sites compare what they have.
+   */
+  #notePolicy(): void {
+    const { ports, peers, merges } = this.#site;
+    const before = ports.ledger.fact(policyFact(this.name));
+    if (before === undefined || before === merges.hashOf(this.policy.conflict)) return;
+    for (const peer of peers) this.peerGaps.open(peer, "the conflict policy is another one");
   }
 
   /** The receiver of this cache in one origin's log. */

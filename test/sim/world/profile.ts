@@ -48,8 +48,6 @@ export const SWITCHED_OFF: Readonly<Record<string, string>> = {
     "what a hung process sent may be stored once its successor has made a trimmed log anew, whose term record has the same sequence",
   ledgerAndLogLost:
     "a site that loses its ledger and its log at once knows of itself only what its peers tell",
-  policySwitch:
-    "what one site dropped as a tombstone, another still has, and may show by the new policy",
   modeSwitch: "what was passed over while a cache was off comes back only by a resync",
 };
 
@@ -108,7 +106,6 @@ const CONFLICTS = [
 
 /** A change that {@link SWITCHED_OFF} names, alone or with these faults. */
 function isOff(change: Profile["change"], faults: ReadonlySet<Fault>): boolean {
-  if (change === "policy") return "policySwitch" in SWITCHED_OFF;
   const losesLog = faults.has("logTruncated") || faults.has("logDeleted");
   return change === "site added" && losesLog && "siteAddedToLostLog" in SWITCHED_OFF;
 }

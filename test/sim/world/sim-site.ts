@@ -198,6 +198,11 @@ export class SimSite {
     const former = this.#former;
     this.#former = undefined;
     if (former === undefined || !former.process.alive) return;
+    // It hung before it ever was the active one, and would be a standby that nobody knows.
+    if (former.site === undefined && this.#run !== undefined) {
+      former.process.kill();
+      return;
+    }
     if (this.#run?.site === undefined) {
       this.#run?.process.kill();
       this.#run = former;
