@@ -83,12 +83,18 @@ export class PolicyReview {
     // What comes back for an absent key is evaluated then.
     if (siblings.length < 2 || presence === "absent") return false;
     if (presence === "live") return true;
-    // Of what shows the cache has the bytes, and it ended there: only a version that was hidden, and kept its bytes, may come up.
-    const { policy, merges } = this.#parts;
+    // Of what shows the cache had the bytes, and it ended there: only a version that was hidden may come up. It kept its bytes
+    // here, or whoever wrote it has them, and it cannot have ended.
+    const { policy, merges, clock } = this.#parts;
     const inputs = valuesNeeded(siblings, policy.conflict);
     if (inputs.length > 0) return inputs.every(({ value }) => value !== undefined);
     const shows = shown(siblings, policy.conflict, merges);
-    return shows?.kind === "put" && shows.value !== undefined;
+    if (shows?.kind !== "put") return false;
+    const { value, expiresAt, offsetMs, maxIdleMs } = shows;
+    return (
+      value !== undefined ||
+      (maxIdleMs === 0 && !(0 < expiresAt && expiresAt + offsetMs <= clock.now()))
+    );
   }
 }
 

@@ -123,7 +123,8 @@ describe("a change of conflict policy", () => {
     if (row === undefined) throw new Error("nothing was applied");
     lon.rows.put("one version", { ...row, siblings: row.siblings.slice(0, 1) });
     lon.rows.put("absent", { ...row, presence: "absent", held: undefined });
-    lon.rows.put("ended", { ...row, presence: "tombstone", held: undefined });
+    const siblings = row.siblings.map((sibling) => ({ ...sibling, expiresAt: 1 }));
+    lon.rows.put("ended", { ...row, siblings, presence: "tombstone", held: undefined });
     await lon.machine.settle(lon.machine.ledger.commit());
     // It is fra's version that ended: its bytes were in the cache.
     const shown = new Started(lon, { preferSite: ["fra"] });
