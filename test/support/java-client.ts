@@ -345,16 +345,18 @@ export class JavaCache {
     };
   }
 
-  /** Takes the keys `PREFIX0`.. by removes that return what was there, from several threads; resolves with the numbers of those that were there. */
+  /** Takes the keys `PREFIX0`.. by removes that return what was there, from several threads and one end or the other; resolves with the numbers of those that were there. */
   async takeAll(
     prefix: string,
     count: number,
     threads: number,
+    from: "up" | "down",
   ): Promise<{ failures: number; firstFailure: string | undefined; taken: number[] }> {
     const [failures, fault, ...taken] = await this.#send("takeAll", [
       prefix,
       String(count),
       String(threads),
+      from,
     ]);
     return {
       failures: Number(failures),

@@ -11,7 +11,7 @@ import org.infinispan.client.hotrod.RemoteCache;
 final class TakeAll {
   private TakeAll() {}
 
-  /** Arguments: prefix of the keys, how many, threads. Results: failures, the first of them, then the numbers of the keys that were taken. */
+  /** Arguments: prefix of the keys, how many, threads, {@code up} or {@code down} from which end. Results: failures, the first of them, then the numbers of the keys that were taken. */
   static List<String> run(RemoteCache<byte[], byte[]> plain, List<String> a) throws Exception {
     RemoteCache<byte[], byte[]> cache = plain.withFlags(Flag.FORCE_RETURN_VALUE);
     int count = Integer.parseInt(a.get(1));
@@ -24,9 +24,10 @@ final class TakeAll {
           new Thread(
               () -> {
                 for (int n; (n = next.getAndIncrement()) < count; ) {
-                  byte[] key = (a.get(0) + n).getBytes(StandardCharsets.UTF_8);
+                  int number = a.get(3).equals("up") ? n : count - 1 - n;
+                  byte[] key = (a.get(0) + number).getBytes(StandardCharsets.UTF_8);
                   try {
-                    if (cache.remove(key) != null) taken.add(String.valueOf(n));
+                    if (cache.remove(key) != null) taken.add(String.valueOf(number));
                   } catch (RuntimeException e) {
                     faults.add(e.toString().replaceAll("\\s+", " "));
                   }
