@@ -30,6 +30,7 @@ describe("merge modules", () => {
       value: Buffer.from("x"),
       site: "nyc",
       dot: 1n,
+      at: 1,
       expiry: { expiresAt: 5, maxIdleMs: 0 },
     };
     expect(registry.get("./a.mjs")?.([input])).toEqual({
