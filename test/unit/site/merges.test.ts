@@ -3,6 +3,10 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterAll, describe, expect, it } from "vitest";
 import { loadMerges } from "../../../deploy/site/merges.ts";
+import { conflictPolicyHash } from "../../../topology/policy/conflict-policy-hash.ts";
+import type { CacheSite } from "../../../topology/ports.ts";
+import { KEYCLOAK_SCHEMA_TEXT, loginFailures, put } from "../../support/keycloak-values.ts";
+import { MemoryLogger } from "../../support/real-time.ts";
 import type { Config } from "../../../topology/config/config.ts";
 import { ErrorCode } from "../../../topology/errors.ts";
 import type { ConflictPolicy } from "../../../topology/policy/conflict.ts";
@@ -20,6 +24,92 @@ const module = (name: string, text: string) => {
   return { merge: `./${name}` };
 };
 const LONGEST = "export default (v) => ({ value: v[0].value, expiry: v[0].expiry });";
+
+/** A cache site that publishes what `schema` says at the moment. */
+function publishing(schema: () => Promise<string | undefined>) {
+  const asked: string[] = [];
+  const cacheSite = {
+    protobufSchema: (file: string) => {
+      asked.push(file);
+      return schema();
+    },
+  } as unknown as CacheSite;
+  return { asked, cacheSite };
+}
+
+describe("built-in merges", () => {
+  const policy = { merge: "keycloak/login-failure" };
+  const other = { merge: "keycloak/auth-session-tabs" };
+  const nyc = put("nyc", 1, loginFailures({ failures: 4, last: 5 }));
+  const lon = put("lon", 2, loginFailures({ failures: 2, last: 6 }));
+  const merged = loginFailures({ failures: 4, last: 6 });
+  const settled = () => new Promise((resolve) => setImmediate(resolve));
+
+  it("decode by the schema that the site's Infinispan has when a cache opens", async () => {
+    const merges = await load(policy, other);
+    const { cacheSite, asked } = publishing(async () => KEYCLOAK_SCHEMA_TEXT);
+    await merges.ready(policy, cacheSite, new MemoryLogger());
+    expect(asked).toEqual(["KeycloakModelSchema.proto"]);
+    expect(merges.registry.get(policy.merge)?.([lon, nyc]).value).toEqual(merged);
+    await merges.ready("prefer-put", cacheSite, new MemoryLogger());
+    expect(asked).toHaveLength(1);
+  });
+
+  it("fail while no schema is published, and look again: one look for all that fail", async () => {
+    const merges = await load(policy, other);
+    let schema: string | undefined;
+    const { cacheSite, asked } = publishing(async () => schema);
+    const logger = new MemoryLogger();
+    await merges.ready(policy, cacheSite, logger);
+    expect(logger.lines.map(({ message }) => message)).toEqual([
+      expect.stringContaining("no such schema is published here"),
+    ]);
+    const merge = merges.registry.get(policy.merge);
+    schema = KEYCLOAK_SCHEMA_TEXT;
+    for (let i = 0; i < 3; i++) {
+      expect(() => merge?.([lon, nyc])).toThrow(
+        expect.objectContaining({ code: ErrorCode.MergeFailed }),
+      );
+    }
+    await settled();
+    expect(asked).toHaveLength(2);
+    expect(merge?.([lon, nyc]).value).toEqual(merged);
+  });
+
+  it("look for another schema when a value does not fit the one that is known", async () => {
+    const merges = await load(policy);
+    let schema = KEYCLOAK_SCHEMA_TEXT.replace("@TypeId(65598)", "@TypeId(7)");
+    const { cacheSite } = publishing(async () => schema);
+    await merges.ready(policy, cacheSite, new MemoryLogger());
+    const merge = merges.registry.get(policy.merge);
+    schema = KEYCLOAK_SCHEMA_TEXT;
+    expect(() => merge?.([lon, nyc])).toThrow("the value is no keycloak.LoginFailureEntity");
+    await settled();
+    expect(merge?.([lon, nyc]).value).toEqual(merged);
+  });
+
+  it("keep the schema that they have when it cannot be read again, or is no schema", async () => {
+    const merges = await load(policy);
+    const answers = [
+      async () => KEYCLOAK_SCHEMA_TEXT,
+      async () => undefined,
+      async () => "message {",
+      async () => Promise.reject(new Error("not allowed")),
+    ];
+    const logger = new MemoryLogger();
+    for (const answer of answers) {
+      await merges.ready(policy, publishing(answer).cacheSite, logger);
+      expect(merges.registry.get(policy.merge)?.([lon, nyc]).value).toEqual(merged);
+    }
+    expect(logger.lines.map(({ level }) => level)).toEqual(["info", "warn", "warn", "warn"]);
+  });
+
+  it("are compared by name and version", async () => {
+    const merges = await load(policy, other);
+    expect(merges.hashOf(policy)).toBe(conflictPolicyHash(policy));
+    expect(merges.hashOf(policy)).not.toBe(merges.hashOf(other));
+  });
+});
 
 describe("merge modules", () => {
   it("are loaded by their path beside the file, once each, and run", async () => {
