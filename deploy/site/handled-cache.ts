@@ -191,8 +191,7 @@ export class HandledCache {
   async #recover(agent: CacheAgent, signal: AbortSignal): Promise<void> {
     await this.#readEarlierEnd();
     const site = this.#site;
-    const { cacheSite, logger } = site.ports;
-    await site.merges.ready(this.policy.conflict, cacheSite, logger.child({ cache: this.name }));
+    await site.merges.ready(this.policy.conflict, site.ports);
     await agent.recoverIntents();
     await recoverOrRebuild(site, this, agent, signal);
   }

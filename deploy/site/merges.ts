@@ -6,9 +6,8 @@ import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
 import { conflictPolicyHash } from "../../topology/policy/conflict-policy-hash.ts";
 import type { ConflictPolicy } from "../../topology/policy/conflict.ts";
 import { isModulePath } from "../../topology/policy/merge-name.ts";
-import type { CacheSite, Logger } from "../../topology/ports.ts";
 import type { MergeFunction, MergeRegistry } from "../../topology/version/show.ts";
-import type { PublishedSchema } from "./published-schema.ts";
+import type { PublishedSchema, SchemaPorts } from "./published-schema.ts";
 
 /** The merges that a file names, as one site runs them, and what the peers compare. */
 export interface Merges {
@@ -16,7 +15,7 @@ export interface Merges {
   /** What two sites compare before one applies what the other decided. */
   hashOf(policy: ConflictPolicy): string;
   /** Once a cache is open, before anything of it is merged: reads what its merge needs of the site. Never rejects. */
-  ready(policy: ConflictPolicy, cacheSite: CacheSite, logger: Logger): Promise<void>;
+  ready(policy: ConflictPolicy, ports: SchemaPorts): Promise<void>;
 }
 
 /** One merge, and what its function needs or is compared by. */
@@ -46,7 +45,7 @@ export async function loadMerges(config: Config, directory: string): Promise<Mer
   return {
     registry: new Map([...loaded].map(([name, { run }]) => [name, run])),
     hashOf: (policy) => conflictPolicyHash(policy, mergeOf(policy)?.content),
-    ready: async (policy, cacheSite, logger) => mergeOf(policy)?.schema?.read(cacheSite, logger),
+    ready: async (policy, ports) => mergeOf(policy)?.schema?.read(ports),
   };
 }
 

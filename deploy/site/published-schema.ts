@@ -1,8 +1,16 @@
 import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
 import type { SchemaMerge } from "../../topology/policy/keycloak/schema-merge.ts";
 import { ProtobufSchema } from "../../topology/policy/protobuf/schema.ts";
-import type { CacheSite, Logger } from "../../topology/ports.ts";
+import { SCHEMA_LOOK_MS } from "../../topology/limits.ts";
+import type { CacheSite, Clock, Logger } from "../../topology/ports.ts";
 import type { MergeFunction } from "../../topology/version/show.ts";
+
+/** What a {@link PublishedSchema} needs of its site. */
+export interface SchemaPorts {
+  readonly cacheSite: CacheSite;
+  readonly clock: Clock;
+  readonly logger: Logger;
+}
 
 /**
  * A schema as the application publishes it in the site's own Infinispan, and the merges that decode with it. It is read when a
@@ -10,10 +18,14 @@ import type { MergeFunction } from "../../topology/version/show.ts";
  */
 export class PublishedSchema {
   readonly #file: string;
-  #from: { readonly cacheSite: CacheSite; readonly logger: Logger } | undefined;
+  #ports: SchemaPorts | undefined;
   #text: string | undefined;
   #schema: ProtobufSchema | undefined;
   #reading: Promise<void> | undefined;
+  /** On the monotonic clock, ms. */
+  #lookedAt = 0;
+  /** What was told last, so that it is told once. */
+  #told = "";
 
   constructor(file: string) {
     this.#file = file;
@@ -28,7 +40,7 @@ export class PublishedSchema {
         if (bound?.schema !== schema) bound = { schema, run: merge.bind(schema) };
         return bound.run(values);
       } catch (cause) {
-        void this.#lookAgain();
+        this.#lookAgain();
         throw new IsthmusError(
           ErrorCode.MergeFailed,
           `the merge ${name} cannot: ${reason(cause)}`,
@@ -41,10 +53,10 @@ export class PublishedSchema {
     };
   }
 
-  /** Reads what is published at `cacheSite`, here and when a merge fails. What was read before stays if that cannot be read. */
-  read(cacheSite: CacheSite, logger: Logger): Promise<void> {
-    this.#from = { cacheSite, logger };
-    return this.#lookAgain();
+  /** Reads what is published at the site, here and when a merge fails. What was read before stays if that cannot be read. */
+  read(ports: SchemaPorts): Promise<void> {
+    this.#ports = ports;
+    return this.#look(ports);
   }
 
   #known(): ProtobufSchema {
@@ -52,36 +64,41 @@ export class PublishedSchema {
     throw new Error(`no schema ${this.#file} is published in this site's Infinispan`);
   }
 
-  /** One look at a time, however many merges fail. Never rejects. */
-  #lookAgain(): Promise<void> {
-    this.#reading ??= this.#look().finally(() => {
+  /** However many merges fail, and however often each is tried. */
+  #lookAgain(): void {
+    const ports = this.#ports;
+    if (ports === undefined || ports.clock.monotonic() - this.#lookedAt < SCHEMA_LOOK_MS) return;
+    void this.#look(ports);
+  }
+
+  /** One look at a time. Never rejects. */
+  #look(ports: SchemaPorts): Promise<void> {
+    this.#lookedAt = ports.clock.monotonic();
+    this.#reading ??= this.#readFrom(ports).finally(() => {
       this.#reading = undefined;
     });
     return this.#reading;
   }
 
-  async #look(): Promise<void> {
-    if (this.#from === undefined) return;
-    const { cacheSite, logger } = this.#from;
+  async #readFrom({ cacheSite, logger }: SchemaPorts): Promise<void> {
     const file = this.#file;
+    const warn = (message: string, err?: unknown): void => {
+      if (this.#told !== message) logger.warn({ file, err }, message);
+      this.#told = message;
+    };
     try {
       const text = await cacheSite.protobufSchema(file);
-      if (text === this.#text && text !== undefined) return;
       if (text === undefined) {
-        logger.warn(
-          { file },
-          "no such schema is published here: merges that need it fail until it is",
-        );
+        warn("no such schema is published here: merges that need it fail until it is");
         return;
       }
+      this.#told = "";
+      if (text === this.#text) return;
       this.#schema = ProtobufSchema.parse(text);
       this.#text = text;
-      logger.info({ file }, "read the published schema that merges decode with");
+      logger.info({ file }, "read the schema that merges decode with");
     } catch (error) {
-      logger.warn(
-        { err: error, file },
-        "the published schema that merges decode with cannot be read",
-      );
+      warn("the schema that merges decode with cannot be read", error);
     }
   }
 }

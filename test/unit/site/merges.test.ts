@@ -6,6 +6,8 @@ import { loadMerges } from "../../../deploy/site/merges.ts";
 import { conflictPolicyHash } from "../../../topology/policy/conflict-policy-hash.ts";
 import type { CacheSite } from "../../../topology/ports.ts";
 import { KEYCLOAK_SCHEMA_TEXT, loginFailures, put } from "../../support/keycloak-values.ts";
+import { SCHEMA_LOOK_MS } from "../../../topology/limits.ts";
+import { ManualClock } from "../../support/manual-clock.ts";
 import { MemoryLogger } from "../../support/real-time.ts";
 import type { Config } from "../../../topology/config/config.ts";
 import { ErrorCode } from "../../../topology/errors.ts";
@@ -25,16 +27,15 @@ const module = (name: string, text: string) => {
 };
 const LONGEST = "export default (v) => ({ value: v[0].value, expiry: v[0].expiry });";
 
-/** A cache site that publishes what `schema` says at the moment. */
+/** A site whose Infinispan publishes what `schema` says at the moment. */
 function publishing(schema: () => Promise<string | undefined>) {
   const asked: string[] = [];
-  const cacheSite = {
-    protobufSchema: (file: string) => {
-      asked.push(file);
-      return schema();
-    },
-  } as unknown as CacheSite;
-  return { asked, cacheSite };
+  const protobufSchema = (file: string) => {
+    asked.push(file);
+    return schema();
+  };
+  const cacheSite = { protobufSchema } as unknown as CacheSite;
+  return { asked, cacheSite, clock: new ManualClock(), logger: new MemoryLogger() };
 }
 
 describe("built-in merges", () => {
@@ -47,61 +48,70 @@ describe("built-in merges", () => {
 
   it("decode by the schema that the site's Infinispan has when a cache opens", async () => {
     const merges = await load(policy, other);
-    const { cacheSite, asked } = publishing(async () => KEYCLOAK_SCHEMA_TEXT);
-    await merges.ready(policy, cacheSite, new MemoryLogger());
-    expect(asked).toEqual(["KeycloakModelSchema.proto"]);
+    const ports = publishing(async () => KEYCLOAK_SCHEMA_TEXT);
+    await merges.ready(policy, ports);
+    expect(ports.asked).toEqual(["KeycloakModelSchema.proto"]);
     expect(merges.registry.get(policy.merge)?.([lon, nyc]).value).toEqual(merged);
-    await merges.ready("prefer-put", cacheSite, new MemoryLogger());
-    expect(asked).toHaveLength(1);
+    await merges.ready("prefer-put", ports);
+    expect(ports.asked).toHaveLength(1);
   });
 
   it("fail while no schema is published, and look again: one look for all that fail", async () => {
     const merges = await load(policy, other);
     let schema: string | undefined;
-    const { cacheSite, asked } = publishing(async () => schema);
-    const logger = new MemoryLogger();
-    await merges.ready(policy, cacheSite, logger);
-    expect(logger.lines.map(({ message }) => message)).toEqual([
+    const ports = publishing(async () => schema);
+    await merges.ready(policy, ports);
+    const merge = merges.registry.get(policy.merge);
+    const fails = async (): Promise<void> => {
+      for (let i = 0; i < 3; i++) {
+        expect(() => merge?.([lon, nyc])).toThrow(
+          expect.objectContaining({ code: ErrorCode.MergeFailed }),
+        );
+      }
+      await settled();
+    };
+    await fails();
+    expect(ports.asked).toHaveLength(1);
+    ports.clock.advance(SCHEMA_LOOK_MS);
+    await fails();
+    expect(ports.asked).toHaveLength(2);
+    expect(ports.logger.lines.map(({ message }) => message)).toEqual([
       expect.stringContaining("no such schema is published here"),
     ]);
-    const merge = merges.registry.get(policy.merge);
     schema = KEYCLOAK_SCHEMA_TEXT;
-    for (let i = 0; i < 3; i++) {
-      expect(() => merge?.([lon, nyc])).toThrow(
-        expect.objectContaining({ code: ErrorCode.MergeFailed }),
-      );
-    }
-    await settled();
-    expect(asked).toHaveLength(2);
+    ports.clock.advance(SCHEMA_LOOK_MS);
+    await fails();
+    expect(ports.asked).toHaveLength(3);
     expect(merge?.([lon, nyc]).value).toEqual(merged);
   });
 
   it("look for another schema when a value does not fit the one that is known", async () => {
     const merges = await load(policy);
     let schema = KEYCLOAK_SCHEMA_TEXT.replace("@TypeId(65598)", "@TypeId(7)");
-    const { cacheSite } = publishing(async () => schema);
-    await merges.ready(policy, cacheSite, new MemoryLogger());
+    const ports = publishing(async () => schema);
+    await merges.ready(policy, ports);
     const merge = merges.registry.get(policy.merge);
     schema = KEYCLOAK_SCHEMA_TEXT;
+    ports.clock.advance(SCHEMA_LOOK_MS);
     expect(() => merge?.([lon, nyc])).toThrow("the value is no keycloak.LoginFailureEntity");
     await settled();
     expect(merge?.([lon, nyc]).value).toEqual(merged);
   });
 
-  it("keep the schema that they have when it cannot be read again, or is no schema", async () => {
+  it.each([
+    ["is not there any more", async () => undefined],
+    ["is no schema", async () => "message {"],
+    ["may not be read", async () => Promise.reject(new Error("not allowed"))],
+  ])("keep the schema that they have when another one %s", async (_what, answer) => {
     const merges = await load(policy);
-    const answers = [
-      async () => KEYCLOAK_SCHEMA_TEXT,
-      async () => undefined,
-      async () => "message {",
-      async () => Promise.reject(new Error("not allowed")),
-    ];
-    const logger = new MemoryLogger();
-    for (const answer of answers) {
-      await merges.ready(policy, publishing(answer).cacheSite, logger);
-      expect(merges.registry.get(policy.merge)?.([lon, nyc]).value).toEqual(merged);
-    }
-    expect(logger.lines.map(({ level }) => level)).toEqual(["info", "warn", "warn", "warn"]);
+    await merges.ready(
+      policy,
+      publishing(async () => KEYCLOAK_SCHEMA_TEXT),
+    );
+    const ports = publishing(answer);
+    await merges.ready(policy, ports);
+    expect(merges.registry.get(policy.merge)?.([lon, nyc]).value).toEqual(merged);
+    expect(ports.logger.lines.map(({ level }) => level)).toEqual(["warn"]);
   });
 
   it("are compared by name and version", async () => {

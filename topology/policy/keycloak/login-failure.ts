@@ -83,7 +83,7 @@ function isCleared({ failures, lastFailure }: Count): boolean {
 function isOver({ expiry, lastFailure }: Count, all: readonly Count[]): boolean {
   if (expiry.expiresAt === 0) return false;
   const others = all.filter((other) => other.lastFailure > lastFailure);
-  return others.some((other) => BigInt(expiry.expiresAt) <= other.lastFailure);
+  return others.some((other) => expiry.expiresAt <= Number(other.lastFailure));
 }
 
 /** The fields with the highest number that one of `counts` has there, as that one has it. */
