@@ -1,5 +1,8 @@
+import { readFileSync } from "node:fs";
+import { join } from "node:path";
 import * as fc from "fast-check";
 import { describe, expect, it } from "vitest";
+import { projectRoot } from "../../../../deploy/lab/which.ts";
 import {
   authSessionTabs,
   TABS_MAX,
@@ -51,6 +54,15 @@ describe("keycloak/auth-session-tabs", () => {
     const nyc = put("nyc", 9, authSession(1, tab("a", 50, "old"), tab("b", 7, "later")));
     const lon = put("lon", 2, authSession(1, tab("a", 51, "new"), tab("b", 7, "earlier")));
     expect(Object.fromEntries(shows(lon, nyc).tabs)).toEqual({ a: "new", b: "later" });
+  });
+
+  it("merges what Keycloak's own marshaller wrote into what it reads", () => {
+    const golden = readFileSync(join(projectRoot(), "test/golden/keycloak-sessions.txt"), "utf8");
+    const valueOf = (name: string): Buffer =>
+      Buffer.from(new RegExp(`^${name} (.*)$`, "m").exec(golden)?.[1] ?? "", "hex");
+    const [nyc, lon] = [put("nyc", 1, valueOf("nyc")), put("lon", 2, valueOf("lon"))];
+    expect(Buffer.from(merge([lon, nyc]).value)).toEqual(valueOf("merged"));
+    expect(merge([lon, { ...nyc, value: lon.value }]).value).toEqual(lon.value);
   });
 
   it("keeps what it does not know of a session and of a tab, byte for byte", () => {
