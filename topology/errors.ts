@@ -75,6 +75,8 @@ export const ErrorCode = {
 
   /** A cache loses entries without an event for it: what was fetched from the peers was gone again, several times. Nothing is deleted elsewhere; its missing entries are fetched no more. Remedy: if it evicts, say `evicts: true` for it in the file; else give it room for all entries. */
   CacheEvicts: "IS2010",
+  /** A merge that comes with Isthmus cannot decode a value, or the schema that it decodes with is not published in the site's Infinispan. Nothing is lost or altered: the key keeps what it shows at this site, and the version that arrived becomes a dead letter. Remedy: start the application at this site, which publishes its schema; then `isthmus dead-letters retry`. */
+  MergeFailed: "IS2011",
   /** Another live process has the ledger open. Remedy: stop it; one process serves a site, the message names it. */
   LedgerHeld: "IS2020",
   /** The ledger was written by a release with another file format. Remedy: run that release, or start from an empty directory, which is rebuilt from the logs and the cache. */

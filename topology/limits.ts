@@ -478,3 +478,6 @@ export const PAUSE_WAIT_MS = 2_000;
 
 /** A resync that an operator asked for is tried again so often without any progress before it fails. */
 export const RESYNC_TRIES_MAX = 6;
+
+/** The schema that a merge decodes with is looked at again after a failure, at most so often, ms: keys that fail are tried each second. */
+export const SCHEMA_LOOK_MS = 1_000;

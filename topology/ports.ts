@@ -185,6 +185,8 @@ export interface CacheSite {
   cache(localName: string): CacheConnector;
   /** Local names of the caches that exist, without Infinispan's internal ones; undefined when the server does not tell. */
   names(): Promise<readonly string[] | undefined>;
+  /** The text of a protobuf schema that is registered there; undefined: it is not. @throws what an operation throws */
+  protobufSchema(file: string): Promise<string | undefined>;
   close(): Promise<void>;
 }
 

@@ -213,6 +213,7 @@ export class HandledCache {
   async #recover(agent: CacheAgent, signal: AbortSignal): Promise<void> {
     await this.#readEarlierEnd();
     const site = this.#site;
+    await site.merges.ready(this.policy.conflict, site.ports);
     await agent.recoverIntents();
     await recoverOrRebuild(site, this, agent, signal);
   }

@@ -1,10 +1,14 @@
 import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
+import { PROTOSTREAM } from "../../topology/hotrod/media-type.ts";
+import { protostreamKey } from "../../topology/key-text.ts";
 import type { CacheSite } from "../../topology/ports.ts";
 import { valueHash } from "../../topology/version/value-hash.ts";
 import { HotRodCache } from "./cache.ts";
 import { HotRodPool } from "./pool.ts";
 import type { PoolOptions } from "./pool.ts";
 
+/** Where Infinispan keeps the protobuf schemas, by file name. */
+const SCHEMAS = "___protobuf_metadata";
 /** Infinispan's own caches. */
 const INTERNAL_NAME = /^(___|org\.infinispan\.)/;
 
@@ -40,6 +44,23 @@ export class HotRodSite implements CacheSite {
     } catch (error) {
       // Not every server knows the task, and not every user may run it.
       if (error instanceof SyntaxError || tellsNothing(error)) return undefined;
+      throw error;
+    }
+  }
+
+  async protobufSchema(file: string): Promise<string | undefined> {
+    // The cache stores texts; whoever asks for application/x-protostream gets each as the string that this is there.
+    const scope = { cache: SCHEMAS, keyMediaType: PROTOSTREAM, valueMediaType: PROTOSTREAM };
+    const key = Buffer.from(protostreamKey(file), "latin1");
+    try {
+      const { entry } = await this.#pool.request("getWithMetadata", scope, { key });
+      if (entry === undefined) return undefined;
+      // Only who asks for a schema pays for a protobuf library.
+      const wrapped = await import("../../topology/policy/protobuf/wrapped-message.ts");
+      return wrapped.protostreamString(entry.value);
+    } catch (error) {
+      // A server without protobuf has no such cache.
+      if (error instanceof IsthmusError && error.code === ErrorCode.CacheMissing) return undefined;
       throw error;
     }
   }

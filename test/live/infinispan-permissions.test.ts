@@ -97,6 +97,7 @@ describe("a user of a secured Infinispan", () => {
     await using site = siteOf("isthmus");
     expect(await everything(site, "all")).toEqual(ALL);
     expect(await site.names()).toContain("sessions");
+    expect(await site.protobufSchema("None.proto")).toBeUndefined();
   });
 
   it.each([

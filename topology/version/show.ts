@@ -8,6 +8,8 @@ export interface MergeInput {
   readonly value: Uint8Array;
   readonly site: SiteName;
   readonly dot: Dot;
+  /** What the policies by time compare, ms since the epoch in the author's clock. */
+  readonly at: number;
   readonly expiry: Expiry;
 }
 
@@ -101,9 +103,9 @@ function merged(puts: readonly Sibling[], name: string, merges: MergeRegistry): 
   assert(merge, () => `merge ${JSON.stringify(name)} is not registered`);
   const of = [...puts].sort((x, y) => compare(x.author, y.author) || compare(x.dot, y.dot));
   const { value, expiry } = merge(
-    of.map(({ value: bytes, author: site, dot, expiresAt, maxIdleMs }) => {
+    of.map(({ value: bytes, author: site, dot, at, expiresAt, maxIdleMs }) => {
       assert(bytes, () => `merge ${JSON.stringify(name)} without the value of ${site}'s version`);
-      return { value: bytes, site, dot, expiry: { expiresAt, maxIdleMs } };
+      return { value: bytes, site, dot, at, expiry: { expiresAt, maxIdleMs } };
     }),
   );
   const source = of.find((s) => s.expiresAt === expiry.expiresAt) ?? latest(of);

@@ -28,6 +28,7 @@ export class SimCacheServer {
       cache: (name): CacheConnector =>
         new ConnectedCache(this.caches.get(name), this, name, process),
       names: async () => [...this.caches.keys()],
+      protobufSchema: async () => undefined,
       close: async () => undefined,
     };
   }

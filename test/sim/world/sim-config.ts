@@ -52,7 +52,11 @@ export function mergesOf(config: Config): Merges {
   for (const { conflict } of config.policies) {
     if (typeof conflict === "object" && "merge" in conflict) registry.set(conflict.merge, union);
   }
-  return { registry, hashOf: (policy) => conflictPolicyHash(policy, Buffer.from("union")) };
+  return {
+    registry,
+    hashOf: (policy) => conflictPolicyHash(policy, Buffer.from("union")),
+    ready: async () => undefined,
+  };
 }
 
 /** All lines of all values, each once, sorted. */

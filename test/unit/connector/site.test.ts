@@ -12,6 +12,7 @@ import { Status } from "../../../topology/hotrod/opcodes.ts";
 import type { CacheEvent } from "../../../topology/ports.ts";
 import { CACHE_RUN_TOLERANCE_MS } from "../../../topology/limits.ts";
 import { valueHash } from "../../../topology/version/value-hash.ts";
+import { field } from "../../support/keycloak-values.ts";
 import { MemoryLogger, realClock, realRandom } from "../../support/real-time.ts";
 import { answerTo, ScriptedHotRod } from "../../support/scripted-hot-rod.ts";
 import type { ScriptedClient } from "../../support/scripted-hot-rod.ts";
@@ -104,6 +105,37 @@ describe("the client against the embedded server", () => {
     expect(events.map((event) => event.cause)).toEqual(["created", "modified", "removed"]);
     expect(events[0]).toMatchObject({ token, hash: valueHash(PROTO, Buffer.from("one")) });
     await listener.close();
+  });
+
+  it("asks for a schema by its name, as the string that it is in protobuf", async () => {
+    await using server = await ScriptedHotRod.start();
+    await using site = siteOf([server.port]);
+    const schema = `syntax = "proto3";\nmessage Long {} // ${"x".repeat(200)}`;
+    server.script = (request, client) => {
+      const value = field(9, schema);
+      const never = { createdMs: undefined, lifespanSeconds: undefined };
+      const metadata = {
+        ...never,
+        lastUsedMs: undefined,
+        maxIdleSeconds: undefined,
+        entryVersion: 1n,
+      };
+      client.send({ op: "getWithMetadata", header: answerTo(request), entry: { metadata, value } });
+    };
+    expect(await site.protobufSchema("Any.proto")).toBe(schema);
+    expect(server.requests).toMatchObject([
+      {
+        op: "getWithMetadata",
+        header: { cache: "___protobuf_metadata", keyMediaType: { name: PROTO } },
+        key: Buffer.from("\x4a\x09Any.proto"),
+      },
+    ]);
+  });
+
+  it("finds no schemas where there is no protobuf", async () => {
+    await using server = await embedded();
+    await using site = siteOf([server.port]);
+    expect(await site.protobufSchema("Any.proto")).toBeUndefined();
   });
 
   it("tells a listener that is lost, and comes back to a server that was started again", async () => {

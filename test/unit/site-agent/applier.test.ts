@@ -382,6 +382,8 @@ describe("recovery after an unclean end", () => {
     const lon = new ApplierBench();
     await lon.apply(arrival("nyc", 5, undefined));
     lon.cache.put("k", "b");
+    // No scan of this run has ended.
+    lon.unseenSince = 1;
     lon.applier.recovering(new Map([["k", new Set([hashOf("b")])]]));
     await lon.apply(arrival("nyc", 6, "b"), arrival("nyc", 7, undefined));
     expect([lon.cache.text("k"), lon.row?.presence]).toEqual([undefined, "tombstone"]);
