@@ -10,8 +10,11 @@ import {
   infinispanClassPath,
   java,
   javaClientClassPath,
+  keycloak,
+  keycloakPersistentSessions,
 } from "./start/maven.mjs";
 import { natsServer } from "./start/nats-server.mjs";
+import { postgres } from "./start/postgres.mjs";
 import { check, live, test } from "./start/tiers.mjs";
 import { toxiproxy } from "./start/toxiproxy.mjs";
 
@@ -38,6 +41,9 @@ async function which([thing]) {
     "java-client": javaClientClassPath,
     "drill-checker": drillCheckerClassPath,
     toxiproxy,
+    keycloak,
+    "keycloak-persistent-sessions": keycloakPersistentSessions,
+    postgres,
   };
   const find = things[thing];
   if (find === undefined) {

@@ -1,6 +1,5 @@
-import { backOffMs } from "../topology/back-off.ts";
 import { assert } from "../topology/errors.ts";
-import { DIRTY_KEYS_MAX, DRAIN_MS_MAX, RETRY_MS_MAX } from "../topology/limits.ts";
+import { DIRTY_KEYS_MAX, DRAIN_MS_MAX } from "../topology/limits.ts";
 import type { BatchHeader } from "../topology/mutation/batch.ts";
 import type {
   ApplyOutcome,
@@ -41,6 +40,7 @@ import { GroupCommit } from "./tail/group-commit.ts";
 import { undatedAt } from "./tail/judge.ts";
 import { Publisher } from "./tail/publisher.ts";
 import { Refills } from "./refills.ts";
+import { RetryPause } from "./retry-pause.ts";
 import { Tombstones } from "./tombstones.ts";
 
 /** An interval in which changes may have been missed. */
@@ -64,6 +64,8 @@ export class CacheAgent implements CacheHands {
   readonly idle: IdleKeys;
   readonly tombstones: Tombstones;
   readonly writes: CapturedWrites;
+  /** While it is blocked. */
+  readonly pauses: RetryPause;
   readonly #parts: CacheAgentParts;
   readonly #locks = new KeyLocks();
   readonly #dirty = new DirtyKeys(DIRTY_KEYS_MAX);
@@ -107,6 +109,7 @@ export class CacheAgent implements CacheHands {
     this.#isNew = alive === undefined;
     this.#gap = { reason: "not scanned since the start", since: alive ?? parts.clock.now() };
     this.#unknownWrites = new UnknownWrites(parts.clock);
+    this.pauses = new RetryPause(parts.clock, parts.random);
     this.#past = new PastStates(parts.clock);
     this.#intents = new Intents(parts.ledger, parts.cache);
     this.#refills = new Refills(parts);
@@ -323,10 +326,7 @@ export class CacheAgent implements CacheHands {
         if (signal.aborted) break;
         this.#block(error);
       }
-      failures += 1;
-      const waits = { firstMs: 50, mostMs: RETRY_MS_MAX };
-      const { clock, random } = this.#parts;
-      await clock.sleep(backOffMs(failures, waits, random), signal);
+      await this.pauses.wait(++failures, signal);
     }
     await publishing;
   }

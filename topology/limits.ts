@@ -135,7 +135,7 @@ export const DOOR_REQUESTS_MAX = 4_096;
 export const DOOR_STREAMS_MAX = 256;
 /** A client whose connection to a cache server is not made within this is sent away: it tries again, elsewhere perhaps. */
 export const DOOR_CONNECT_MS_MAX = 2_000;
-/** A front door opens once every cache whose writers wait is listened to, or after this: one cache that is missing must not keep the others' clients out. */
+/** A front door opens once every cache whose writers wait is listened to or missing, or after this: one that cannot be used must not keep the others' clients out. */
 export const DOOR_OPEN_MS_MAX = 10_000;
 /** When a site stops, a front door ends its connections after this at the latest: longer than any usual hold. */
 export const DOOR_CLOSE_MS_MAX = 5_000;
@@ -203,6 +203,8 @@ export const BATCH_BYTES_MAX = 256 * 1024;
 
 /** Longest pause between two tries of something that is tried for ever, ms. */
 export const RETRY_MS_MAX = 5_000;
+/** Shortest one: nobody who writes to a cache that is missing has it asked for more often. */
+export const RETRY_MS_MIN = 50;
 
 /** Keys, and share of the live keys, that a scan may find missing and still take for deleted one by one. */
 export const ABSENCES_MAX = 100;

@@ -1,14 +1,16 @@
 import { resolve } from "node:path";
 import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
-import { DEMO_CACHE } from "../lab/lab-file.ts";
+import { KEYCLOAK_ADMIN } from "../lab/keycloak.ts";
+import { DEMO_CACHE, labShape } from "../lab/lab-file.ts";
+import type { KeycloakSessions } from "../lab/lab-file.ts";
 import { Lab } from "../lab/lab.ts";
 import type { LabPartStatus, LabStatus } from "../lab/lab.ts";
 import { Exit } from "./verb.ts";
 import type { Verb, VerbContext } from "./verb.ts";
 import { textLines } from "../status/text-table.ts";
 
-/** The highest first port: the last of the lab's ports is 14 above it. */
-const BASE_PORT_MAX = 65_521;
+/** The highest first port: the last of the lab's ports is 18 above it. */
+const BASE_PORT_MAX = 65_517;
 
 /** `isthmus lab up|down|status`: a real two-site stack on this machine. */
 export const lab: Verb = {
@@ -23,7 +25,10 @@ export const lab: Verb = {
       summary: "up: nyc's ports from BASE, lon's from BASE+10; default free",
     },
     "keep-data": { summary: "down: keep logs and data for the next up" },
-    keycloak: { planned: true, summary: "up: with Keycloak and its database" },
+    keycloak: { summary: "up: with a Keycloak at each site, and one PostgreSQL for both" },
+    "persistent-sessions": {
+      summary: "up --keycloak: users' sessions are in its database, not in Infinispan",
+    },
   },
   async run(context: VerbContext): Promise<Exit> {
     const [action = ""] = context.args;
@@ -45,12 +50,13 @@ const ACTIONS: Readonly<Record<string, Action>> = { up, down, status };
 
 async function up(stack: Lab, context: VerbContext): Promise<Exit> {
   const base = basePort(context.options["ports"]);
+  const shape = labShape(keycloakSessions(context));
   const stopping = new AbortController();
   const stop = () => stopping.abort();
   process.once("SIGINT", stop);
   process.once("SIGTERM", stop);
   try {
-    const isNew = await stack.up(base, stopping.signal);
+    const isNew = await stack.up(base, stopping.signal, shape);
     if (!isNew) context.stderr.write(`the lab in ${stack.folder.path} runs already\n`);
   } finally {
     process.off("SIGINT", stop);
@@ -58,8 +64,16 @@ async function up(stack: Lab, context: VerbContext): Promise<Exit> {
   }
   const code = await status(stack, context);
   const found = await stack.status();
+  if (found !== undefined) context.stderr.write(howToLogIn(found));
   if (!context.json && found !== undefined) context.stdout.write(howToTry(found));
   return code;
+}
+
+function keycloakSessions({ options }: VerbContext): KeycloakSessions | undefined {
+  const isPersistent = options["persistent-sessions"] === true;
+  if (options["keycloak"] === true) return isPersistent ? "database" : "infinispan";
+  if (!isPersistent) return undefined;
+  throw new IsthmusError(ErrorCode.UsageInvalid, "--persistent-sessions: only with --keycloak");
 }
 
 async function down(stack: Lab, context: VerbContext): Promise<Exit> {
@@ -128,6 +142,17 @@ function table({ phase, parts }: LabStatus): string {
   const reasons = parts.flatMap(({ name, reason }) => (reason ? [`${name}: ${reason}`] : []));
   const half = phase === "running" ? [] : [`the lab is ${phase}`];
   return [...textLines(rows), ...reasons, ...half, ""].join("\n");
+}
+
+/** Nothing for a lab without Keycloak. */
+function howToLogIn({ parts }: LabStatus): string {
+  const keycloaks = parts.filter(({ kind }) => kind === "keycloak");
+  const lines = keycloaks.map(
+    ({ name, ports }) => `${name}: http://127.0.0.1:${ports["keycloak"]}\n`,
+  );
+  if (lines.length === 0) return "";
+  const { username, password } = KEYCLOAK_ADMIN;
+  return `${lines.join("")}administrator of both: ${username}, password ${password}\n`;
 }
 
 function howToTry({ file, parts }: LabStatus): string {

@@ -14,20 +14,30 @@ export interface ProcessIdentity {
   readonly startedAt: string;
 }
 
+/** How {@link startDetached} starts a program, where not as this one runs. */
+export interface StartOptions {
+  /** Added to this program's own. */
+  readonly environment?: Readonly<Record<string, string>>;
+  /** The user and the group that it runs as; its working folder is then `/`, which every user may enter. */
+  readonly runAs?: number | undefined;
+}
+
 /**
  * Starts a program that outlives this one, in a process group of its own, so that Ctrl-C at the terminal does not reach it.
  *
- * `environment` is added to this program's own. @throws Error when the program cannot be started.
+ * @throws Error when the program cannot be started.
  */
 export async function startDetached(
   command: string,
   args: readonly string[],
   logFile: string,
-  environment: Readonly<Record<string, string>> = {},
+  { environment, runAs }: StartOptions = {},
 ): Promise<ProcessIdentity> {
   const log = openSync(logFile, "a");
   const env = { ...process.env, ...environment };
-  const child = spawn(command, args, { stdio: ["ignore", log, log], detached: true, env });
+  const user = runAs === undefined ? {} : { uid: runAs, gid: runAs, cwd: "/" };
+  const stdio = ["ignore", log, log] as const;
+  const child = spawn(command, args, { stdio: [...stdio], detached: true, env, ...user });
   closeSync(log);
   await once(child, "spawn");
   child.unref();
@@ -42,11 +52,15 @@ export async function isRunning({ pid, startedAt }: ProcessIdentity): Promise<bo
   return facts !== undefined && facts.startedAt === startedAt;
 }
 
-/** Ends exactly this process, with SIGTERM, and with SIGKILL when it takes longer; false when it no longer ran. */
-export async function endProcess(process: ProcessIdentity, graceMs: number): Promise<boolean> {
+/** Ends exactly this process, with SIGTERM or `how`, and with SIGKILL when it takes longer; false when it no longer ran. */
+export async function endProcess(
+  process: ProcessIdentity,
+  graceMs: number,
+  how: NodeJS.Signals = "SIGTERM",
+): Promise<boolean> {
   if (!(await isRunning(process))) return false;
   const deadline = performance.now() + graceMs;
-  signal(process.pid, "SIGTERM");
+  signal(process.pid, how);
   while (await isRunning(process)) {
     if (performance.now() > deadline) signal(process.pid, "SIGKILL");
     await sleep(END_POLL_MS);

@@ -26,8 +26,13 @@ export interface LabPorts {
   readonly nats: number;
   readonly leaf: number;
   readonly http: number;
-  /** The site's front door, if it has one. */
+  /** The site's front door, if it has one; its Keycloak reaches Infinispan there. */
   readonly door: number;
+  readonly keycloak: number;
+  /** Keycloak's health and metrics. */
+  readonly management: number;
+  /** PostgreSQL; used at the first site alone, for all of them. */
+  readonly database: number;
 }
 
 const KINDS = [
@@ -37,6 +42,9 @@ const KINDS = [
   "leaf",
   "http",
   "door",
+  "keycloak",
+  "management",
+  "database",
 ] as const satisfies (keyof LabPorts)[];
 
 /** Ports with `base` follow it: 10 for the first site, 10 for each of the others. */
@@ -85,6 +93,9 @@ async function mustBeFree(kind: string, port: number): Promise<void> {
 /** How the lab's file begins; no other file is ever written over. */
 export const LAB_MARK = "# Two sites on this machine, written by `isthmus lab up`.";
 
+/** Where the lab's Keycloaks keep their users' sessions. */
+export type KeycloakSessions = "infinispan" | "database";
+
 /** What a lab is for: its caches, the file's rules for them, and what else its making takes. */
 export interface LabShape {
   /** The file's preset, and what it says about it. */
@@ -98,6 +109,8 @@ export interface LabShape {
   readonly frontDoors?: boolean;
   /** More of Java's options for each Infinispan. */
   readonly java?: readonly string[];
+  /** A Keycloak at each site, behind the site's front door, and one database for all of them; undefined: none. */
+  readonly keycloak?: KeycloakSessions | undefined;
   /**
    * Called once the ports are known, before anything is started, with the lab's folder; may resolve with another port of
    * 127.0.0.1 at which the first site's leaf listener is dialled, that of a proxy.
@@ -108,12 +121,14 @@ export interface LabShape {
 /** The lab's `isthmus.yaml`; paths in it are relative to it. `dialled` is where the first site's leaf is reached, if not there. */
 export function labFile(
   ports: PortsBySite,
-  shape: Pick<LabShape, "preset" | "rules" | "frontDoors"> = labShape(),
+  shape: Pick<LabShape, "preset" | "rules" | "frontDoors" | "keycloak"> = labShape(),
   dialled?: number,
 ): string {
   const sites = Array.from(ports, ([site, { cache, nats, leaf, http, door }], i) => {
     const frontDoor =
-      shape.frontDoors === true ? `    frontDoor: { listen: "127.0.0.1:${door}" }\n` : "";
+      shape.frontDoors === true || shape.keycloak !== undefined
+        ? `    frontDoor: { listen: "127.0.0.1:${door}" }\n`
+        : "";
     const through = dialled === undefined || i !== 0 ? "" : `, advertise: "127.0.0.1:${dialled}"`;
     return `  ${site}:
     cache: { kind: infinispan, servers: ["127.0.0.1:${cache}"] }
@@ -136,13 +151,23 @@ ${shape.rules.map((rule) => `  - ${rule}\n`).join("")}limits:
 `;
 }
 
-/** What `lab up` gives: the caches of the Keycloak preset that leave a site, and {@link DEMO_CACHE}. */
-export function labShape(): LabShape {
-  const names = keycloakPreset.filter(({ mode }) => mode !== "never").map(({ cache }) => cache);
+/**
+ * What `lab up` gives: the caches of the Keycloak preset that leave a site, and {@link DEMO_CACHE}. With Keycloak only the
+ * latter is made: a Keycloak makes its caches itself, and none for sessions that it keeps in its database.
+ */
+export function labShape(keycloak?: KeycloakSessions): LabShape {
   const options: CacheOptions = { kind: "distributed", persistent: true };
-  return {
-    preset: "keycloak # what it says of each cache: isthmus caches",
-    rules: [`{ match: ${DEMO_CACHE}, mode: async }`],
-    caches: Object.fromEntries([...names, DEMO_CACHE].map((name) => [name, options])),
-  };
+  const preset = "keycloak # what it says of each cache: isthmus caches";
+  const demo = `{ match: ${DEMO_CACHE}, mode: async }`;
+  if (keycloak !== undefined) {
+    const none = `{ match: [${SESSION_CACHES.join(", ")}], mode: "off" }`;
+    const rules = keycloak === "database" ? [none, demo] : [demo];
+    return { preset, rules, caches: { [DEMO_CACHE]: options }, keycloak };
+  }
+  const names = keycloakPreset.filter(({ mode }) => mode !== "never").map(({ cache }) => cache);
+  const caches = Object.fromEntries([...names, DEMO_CACHE].map((name) => [name, options]));
+  return { preset, rules: [demo], caches };
 }
+
+/** Keycloak has them in its database instead, where user sessions are persistent. */
+const SESSION_CACHES = ["sessions", "clientSessions", "offlineSessions", "offlineClientSessions"];

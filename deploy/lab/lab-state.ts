@@ -11,14 +11,15 @@ import { join } from "node:path";
 import { ErrorCode, IsthmusError, assert } from "../../topology/errors.ts";
 import type { ProcessIdentity } from "./detached-process.ts";
 import { LAB_MARK, SITE_NAMES } from "./lab-file.ts";
-import type { LabSiteName } from "./lab-file.ts";
+import type { KeycloakSessions, LabSiteName } from "./lab-file.ts";
+import { databaseFolder } from "./database-folder.ts";
 
 /** One process of a lab. */
 export interface LabProcess extends ProcessIdentity {
   /** For people, such as `nats-server nyc`. */
   readonly name: string;
   readonly site: LabSiteName;
-  readonly kind: "nats-server" | "infinispan" | "isthmus";
+  readonly kind: "nats-server" | "postgres" | "infinispan" | "isthmus" | "keycloak";
   /** Ports of 127.0.0.1 by what they are for. */
   readonly ports: Readonly<Record<string, number>>;
   readonly log: string;
@@ -33,6 +34,8 @@ export interface LabState {
   readonly by: ProcessIdentity;
   /** `--ports`, if it was given. */
   readonly base?: number;
+  /** Where its Keycloaks keep their users' sessions, if it has any. */
+  readonly keycloak?: KeycloakSessions;
   readonly processes: LabProcess[];
 }
 
@@ -94,8 +97,9 @@ export class LabFolder {
 
   /** Removes what the lab wrote, and the folder if nothing else is in it. */
   remove(): void {
-    const written = [...SITE_NAMES.map((site) => join(this.path, site)), this.file, this.#state];
-    for (const path of written) rmSync(path, { recursive: true, force: true });
+    const sites = SITE_NAMES.map((site) => join(this.path, site));
+    for (const path of [...sites, databaseFolder(this.path), this.file, this.#state])
+      rmSync(path, { recursive: true, force: true });
     if (existsSync(this.path) && readdirSync(this.path).length === 0)
       rmSync(this.path, { recursive: true });
   }

@@ -6,19 +6,13 @@ import { ErrorCode, IsthmusError, assert } from "../../topology/errors.ts";
 import { endProcess, isRunning } from "./detached-process.ts";
 import type { ProcessIdentity } from "./detached-process.ts";
 import { LAB_SITES, labFile, labPorts, labShape } from "./lab-file.ts";
-import type { LabShape, LabSiteName } from "./lab-file.ts";
-import {
-  fatalLine,
-  logOf,
-  startInfinispan,
-  startNats,
-  startSite,
-  whyNotReady,
-} from "./lab-parts.ts";
-import type { LabPlan } from "./lab-parts.ts";
+import type { KeycloakSessions, LabShape, LabSiteName } from "./lab-file.ts";
 import { LabFolder } from "./lab-state.ts";
 import type { LabProcess, LabState } from "./lab-state.ts";
+import { fatalLine, logOf, whyNotReady } from "./part-readiness.ts";
 import { processFacts } from "./process-table.ts";
+import { STARTS, stagesOf } from "./stages.ts";
+import type { LabPlan } from "./start-part.ts";
 import { which } from "./which.ts";
 
 /** Longest time from a process's start until it is ready: Infinispan takes 8 s on two idle cores. */
@@ -75,10 +69,10 @@ export class Lab {
     signal: AbortSignal,
     shape: LabShape = labShape(),
   ): Promise<boolean> {
-    if (await this.#runs(base)) return false;
+    const { keycloak } = shape;
+    if (await this.#runs(base, keycloak)) return false;
     this.folder.make();
-    this.#say("looking for nats-server, Java and Infinispan; a first run fetches what is missing");
-    await this.#provision();
+    await this.#provision(keycloak);
     const ports = await labPorts(base, shape.sites ?? LAB_SITES);
     const dialled = (await shape.prepare?.(this.folder.path, ports)) ?? undefined;
     const source = labFile(ports, shape, dialled);
@@ -87,11 +81,12 @@ export class Lab {
     const { config, diagnostics } = parseConfig(source, at);
     assert(config, () => `the lab's file: ${diagnostics.map((d) => d.message).join("; ")}`);
     const by = await ourselves();
-    const state: LabState = { phase: "starting", by, processes: [], ...(base && { base }) };
+    const asked = { ...(base && { base }), ...(keycloak && { keycloak }) };
+    const state: LabState = { phase: "starting", by, processes: [], ...asked };
     this.folder.keep(state);
     try {
       const { caches, java = [] } = shape;
-      const plan: LabPlan = { folder: this.folder, config, ports, caches, java };
+      const plan: LabPlan = { folder: this.folder, config, ports, caches, java, keycloak };
       await this.#startAll(plan, state, signal);
       state.phase = "running";
       this.folder.keep(state);
@@ -128,10 +123,7 @@ export class Lab {
     if (await isRunning(old))
       throw new IsthmusError(ErrorCode.LabInTheWay, `${old.name} still runs: process ${old.pid}`);
     const { plan, state } = running;
-    const part =
-      kind === "isthmus"
-        ? await startSite(plan, site, environment)
-        : await (kind === "infinispan" ? startInfinispan : startNats)(plan, site);
+    const part = await STARTS[kind](plan, site, environment);
     state.processes.splice(state.processes.indexOf(old), 1, part);
     this.folder.keep(state);
     await untilReady(part, signal);
@@ -171,15 +163,21 @@ export class Lab {
     return this.#stopAll(state);
   }
 
-  /** Sites first, so that they drain into servers that still run. */
+  /** Who writes first, then the sites, so that they drain into servers that still run. */
   async #stopAll({ processes }: LabState): Promise<string[]> {
-    const sites = processes.filter(({ kind }) => kind === "isthmus");
-    const servers = processes.filter(({ kind }) => kind !== "isthmus");
+    const isServer = (kind: LabProcess["kind"]) => kind !== "isthmus" && kind !== "keycloak";
+    const groups = [
+      processes.filter(({ kind }) => kind === "keycloak"),
+      processes.filter(({ kind }) => kind === "isthmus"),
+      processes.filter(({ kind }) => isServer(kind)),
+    ];
     const stopped: string[] = [];
-    for (const group of [sites, servers])
+    for (const group of groups)
       await Promise.all(
         group.map(async (part) => {
-          if (!(await endProcess(part, END_MS_MAX))) return;
+          // PostgreSQL would wait for its clients to leave.
+          const how = part.kind === "postgres" ? "SIGINT" : "SIGTERM";
+          if (!(await endProcess(part, END_MS_MAX, how))) return;
           stopped.push(part.name);
           this.#say(`stopped ${part.name} (${part.pid})`);
         }),
@@ -188,7 +186,7 @@ export class Lab {
     return stopped;
   }
 
-  async #runs(base: number | undefined): Promise<boolean> {
+  async #runs(base: number | undefined, keycloak: KeycloakSessions | undefined): Promise<boolean> {
     const state = this.folder.state();
     if (state === undefined) return false;
     const alive: LabProcess[] = [];
@@ -206,11 +204,19 @@ export class Lab {
     if (dead.length > 0) throw inTheWay(`runs without ${dead.join(", ")}`);
     if (base !== undefined && base !== state.base)
       throw inTheWay(`runs already, not on ports from ${base}`);
+    if (keycloak !== undefined && keycloak !== state.keycloak)
+      throw inTheWay(`runs already, ${withKeycloak(state.keycloak)}`);
     return true;
   }
 
-  async #provision(): Promise<void> {
-    for (const thing of ["nats-server", "java", "infinispan"] as const)
+  async #provision(keycloak: KeycloakSessions | undefined): Promise<void> {
+    const things = ["nats-server", "java", "infinispan"] as const;
+    const build = keycloak === "database" ? "keycloak-persistent-sessions" : "keycloak";
+    const more = keycloak === undefined ? [] : (["postgres", build] as const);
+    const names = ["nats-server", "Java", "Infinispan", ...(keycloak ? ["PostgreSQL"] : [])];
+    const last = keycloak === undefined ? names.pop() : "Keycloak";
+    this.#say(`looking for ${names.join(", ")} and ${last}; a first run fetches what is missing`);
+    for (const thing of [...things, ...more])
       try {
         await which(thing);
       } catch (cause) {
@@ -219,27 +225,27 @@ export class Lab {
   }
 
   async #startAll(plan: LabPlan, state: LabState, signal: AbortSignal): Promise<void> {
-    type Start = (plan: LabPlan, site: LabSiteName) => Promise<LabProcess>;
-    const waits: [what: string, start: Start][] = [
-      ["nats-server", startNats],
-      ["Infinispan", startInfinispan],
-      ["Isthmus", startSite],
-    ];
-    for (const [what, start] of waits) {
+    for (const { what, kind, sites, why = whyNotReady } of stagesOf(plan)) {
       const begin = performance.now();
-      const sites = [...plan.ports.keys()];
-      this.#say(`starting ${what} at ${sites.join(" and ")}`);
+      this.#say(`starting ${what}`);
       const parts: LabProcess[] = [];
       for (const site of sites) {
-        const part = await start(plan, site);
+        const part = await STARTS[kind](plan, site);
         parts.push(part);
         state.processes.push(part);
         this.folder.keep(state);
       }
-      for (const part of parts) await untilReady(part, signal);
+      for (const part of parts) await untilReady(part, signal, why);
       this.#say(`  ready after ${((performance.now() - begin) / 1000).toFixed(1)} s`);
     }
+    // A site is ready only when its Keycloak has made its caches.
+    for (const part of state.processes) await untilReady(part, signal);
   }
+}
+
+function withKeycloak(keycloak: KeycloakSessions | undefined): string {
+  if (keycloak === undefined) return "without Keycloak";
+  return `with Keycloak's sessions in ${keycloak === "database" ? "its database" : "Infinispan"}`;
 }
 
 async function ourselves(): Promise<ProcessIdentity> {
@@ -257,14 +263,18 @@ async function statusOf(part: LabProcess): Promise<LabPartStatus> {
   return { ...part, state, reason, residentBytes: facts.residentBytes };
 }
 
-async function untilReady(part: LabProcess, signal: AbortSignal): Promise<void> {
+async function untilReady(
+  part: LabProcess,
+  signal: AbortSignal,
+  why: typeof whyNotReady = whyNotReady,
+): Promise<void> {
   const deadline = performance.now() + READY_MS_MAX;
   for (;;) {
     if (signal.aborted) throw failed(part, "was stopped while it started");
     if (!(await isRunning(part))) throw failed(part, "ended while it started");
     const fatal = fatalLine(part);
     if (fatal !== undefined) throw failed(part, `failed to start: ${fatal}`);
-    const reason = await whyNotReady(part);
+    const reason = await why(part);
     if (reason === undefined) return;
     if (performance.now() > deadline)
       throw failed(part, `is not ready after ${READY_MS_MAX / 1000} s: ${reason}`);

@@ -17,13 +17,23 @@ export function projectRoot(): string {
   return folder;
 }
 
+/** What `deploy/start.mjs which` finds. */
+type Thing =
+  | "nats-server"
+  | "java"
+  | "infinispan"
+  | "java-client"
+  | "drill-checker"
+  | "toxiproxy"
+  | "keycloak"
+  | "keycloak-persistent-sessions"
+  | "postgres";
+
 /**
  * The path (for jars the class path) of something that a real server needs, fetched on first use.
  * @throws Error that says what to install.
  */
-export function which(
-  thing: "nats-server" | "java" | "infinispan" | "java-client" | "drill-checker" | "toxiproxy",
-): Promise<string> {
+export function which(thing: Thing): Promise<string> {
   let path = found.get(thing);
   if (path === undefined) {
     path = ask(thing);

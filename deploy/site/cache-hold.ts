@@ -65,9 +65,12 @@ export class CacheHold {
     return this.#degraded;
   }
 
-  /** No listener hears of writes right now: nobody could tell when one is captured. */
+  /**
+   * No listener hears of writes right now: nobody could tell when one is captured. A cache that does not exist has no writers;
+   * whoever is to make it may come through the front door.
+   */
   get isDeaf(): boolean {
-    return this.#agent.writes.listener === undefined;
+    return this.#agent.writes.listener === undefined && !this.#cache.isMissing;
   }
 
   /** Targets that no writer waits for right now: degraded ones, and those that are offline. */

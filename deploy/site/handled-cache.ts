@@ -1,3 +1,4 @@
+import { ErrorCode, type IsthmusError } from "../../topology/errors.ts";
 import { PEER_SILENT_MS } from "../../topology/limits.ts";
 import { type CacheName, logSubject, type SiteName } from "../../topology/names.ts";
 import { type CachePolicy, localName, targetsOf } from "../../topology/policy/cache-policy.ts";
@@ -103,6 +104,12 @@ export class HandledCache {
 
   async drain(): Promise<boolean> {
     return this.agent?.drain() ?? true;
+  }
+
+  /** The cache does not exist here, as far as its servers were asked. */
+  get isMissing(): boolean {
+    const { state, problem } = this.agent ?? {};
+    return state === "blocked" && (problem as IsthmusError).code === ErrorCode.CacheMissing;
   }
 
   /** What the other sites are told is not as it should be with this cache here. */

@@ -24,7 +24,10 @@ export class SiteHolds implements WriteHolds {
   }
 
   begin(name: string, effect: WriteEffect): HeldWrite | undefined {
-    return this.#of(name)?.hold?.begin(effect);
+    const cache = this.#of(name);
+    // Who writes to it may just have made it.
+    if (cache?.isMissing === true) cache.agent?.pauses.end();
+    return cache?.hold?.begin(effect);
   }
 
   #of(name: string): HandledCache | undefined {

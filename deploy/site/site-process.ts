@@ -238,7 +238,7 @@ export class SiteProcess implements StatusSource {
     await this.keycloak.run(signal);
   }
 
-  /** Once the caches whose writers wait are listened to, or will not be soon; unless the run `ends` before. @throws DoorListen */
+  /** Once the caches whose writers wait are listened to or missing, or will not be soon; unless the run `ends` before. @throws DoorListen */
   async #openDoor(site: Site, ends: Promise<void>): Promise<void> {
     const { frontDoor } = this.#siteConfig;
     if (frontDoor === undefined) return;

@@ -1,4 +1,4 @@
-// Fetches the jars of the Infinispan server and of the Java Hot Rod client with Maven.
+// Fetches the jars of the Infinispan server and of the Java Hot Rod client, and Keycloak, with Maven.
 import {
   existsSync,
   mkdirSync,
@@ -26,8 +26,11 @@ export async function java() {
   throw new Missing("java", `${program} is Java ${major}, not 17 or newer`);
 }
 
-/** Runs Maven once for the present text of `inputs`, the pom first; the folder that it fills is complete or absent. */
-async function once(inputs, folder, what, goals) {
+/**
+ * Runs Maven, then `finish`, once for the present text of `inputs`, the pom first; the folder that they fill is complete or
+ * absent.
+ */
+async function once(inputs, folder, what, goals, finish = async () => {}) {
   const text = inputs.map((input) => readFileSync(input, "utf8")).join("");
   const stamp = join(folder, "inputs");
   if (existsSync(stamp) && readFileSync(stamp, "utf8") === text) return folder;
@@ -43,6 +46,7 @@ async function once(inputs, folder, what, goals) {
     const args = ["-q", "-B", "-f", inputs[0], ...goals, ...outputs(scratch)];
     const { code, stdout } = await run(maven, args, { quiet: true });
     if (code !== 0) throw new Missing(what, `mvn failed on ${inputs[0]}:\n${stdout.trim()}`);
+    await finish(scratch);
     writeFileSync(join(scratch, "inputs"), text);
     rmSync(folder, { recursive: true, force: true });
     renameSync(scratch, folder);
@@ -88,3 +92,45 @@ export async function javaClientClassPath() {
   const folder = await once(inputs, join(CACHE, "java-client"), "java", goals);
   return `${join(folder, "target", "classes")}:${join(folder, "lib", "*")}`;
 }
+
+const KEYCLOAK = "keycloak-26.7.3";
+
+/** What every Keycloak of the lab is built for. */
+const KEYCLOAK_BUILD = [
+  "--db=postgres",
+  "--health-enabled=true",
+  "--metrics-enabled=true",
+  "--features=multi-site,clusterless",
+];
+
+/**
+ * The folder of a Keycloak that is built for PostgreSQL and a remote Infinispan, with the users' sessions there or, with
+ * `persistentSessions`, in the database: that is fixed when it is built. Throws Missing("keycloak" | "java").
+ */
+async function keycloakHome({ persistentSessions }) {
+  const program = await java();
+  const [suffix, features] = persistentSessions
+    ? ["-persistent-sessions", []]
+    : ["", ["--features-disabled=persistent-user-sessions"]];
+  const folder = join(CACHE, `${KEYCLOAK}${suffix}`);
+  const pom = join(ROOT, "deploy", "keycloak", "pom.xml");
+  const build = async (scratch) => {
+    say(`building ${KEYCLOAK}${suffix}, once`);
+    const script = join(scratch, "lib", KEYCLOAK, "bin", "kc.sh");
+    const args = [script, "build", ...KEYCLOAK_BUILD, ...features];
+    const env = { JAVA: program, JAVA_OPTS_KC_HEAP: "-Xms64m -Xmx768m" };
+    const { code, stdout } = await run("sh", args, { quiet: true, env });
+    if (code === 0) return;
+    const end = stdout.trim().split("\n").slice(-20).join("\n");
+    throw new Missing("keycloak", `kc.sh build failed:\n${end}`);
+  };
+  const goals = ["dependency:unpack-dependencies"];
+  await once([pom], folder, "keycloak", goals, build);
+  return join(folder, "lib", KEYCLOAK);
+}
+
+/** See keycloakHome: the users' sessions are in Infinispan. */
+export const keycloak = () => keycloakHome({ persistentSessions: false });
+
+/** See keycloakHome: the users' sessions are in the database. */
+export const keycloakPersistentSessions = () => keycloakHome({ persistentSessions: true });

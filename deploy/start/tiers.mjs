@@ -4,8 +4,18 @@ import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { build } from "./build.mjs";
 import { Missing, ROOT, bin, run, say } from "./ground.mjs";
-import { drillCheckerClassPath, infinispanClassPath, java, javaClientClassPath } from "./maven.mjs";
+import {
+  drillCheckerClassPath,
+  infinispanClassPath,
+  java,
+  javaClientClassPath,
+  keycloak,
+} from "./maven.mjs";
 import { natsServer } from "./nats-server.mjs";
+import { postgres } from "./postgres.mjs";
+
+/** Live tests that want Keycloak and its database beside what all of them want. */
+const KEYCLOAK_TESTS = "test/live/keycloak-*.test.ts";
 
 const NOTHING = { passed: 0, failed: 0, skipped: 0 };
 
@@ -109,7 +119,13 @@ const liveTier = async (args) => {
     async () => void (await infinispanClassPath()),
     async () => void (await javaClientClassPath()),
   ]);
-  return counts ?? vitest("live", args, env);
+  if (counts !== undefined) return counts;
+  const { counts: without } = await provision("live, Keycloak", [
+    async () => void (await postgres()),
+    async () => void (await keycloak()),
+  ]);
+  if (without === undefined) return vitest("live", args, env);
+  return sum(without, await vitest("live", [...args, "--exclude", KEYCLOAK_TESTS], env));
 };
 
 /** The short drills: a lab of their own each, faults under load. Counts drills. */

@@ -1,6 +1,7 @@
 import { decodeRecord } from "../../topology/mutation/batch.ts";
 import { parseConfig } from "../../topology/config/parse-config.ts";
 import type { Config } from "../../topology/config/config.ts";
+import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
 import { localName, policyOf } from "../../topology/policy/cache-policy.ts";
 import type { CacheConnector, CacheSite, CacheState } from "../../topology/ports.ts";
 import type { Asker } from "../../deploy/operator/follow-job.ts";
@@ -44,6 +45,8 @@ export class CalmSites {
   readonly published = new Map<string, number>();
   /** Site and key, joined by a blank, to what its cache says that it holds; undefined: nothing. */
   readonly tampered = new Map<string, string | undefined>();
+  /** Sites where the cache does not exist yet, as far as their process can see. */
+  readonly missing = new Set<string>();
   readonly #time: SimTime;
   readonly #limits: string;
   /** Sites that answer operators. */
@@ -90,11 +93,16 @@ export class CalmSites {
       const ground = {
         name,
         wall,
-        caches: new TamperedServer(caches, random.fork(), (key, state) => {
-          const as = this.tampered.get(`${name} ${key}`);
-          if (as === undefined) return this.tampered.has(`${name} ${key}`) ? undefined : state;
-          return state && { ...state, value: Buffer.from(as) };
-        }),
+        caches: new TamperedServer(
+          caches,
+          random.fork(),
+          (key, state) => {
+            const as = this.tampered.get(`${name} ${key}`);
+            if (as === undefined) return this.tampered.has(`${name} ${key}`) ? undefined : state;
+            return state && { ...state, value: Buffer.from(as) };
+          },
+          () => this.missing.has(name),
+        ),
         log,
         mirrors,
         links: this.links,
@@ -244,10 +252,17 @@ type Tamper = (key: string, state: CacheState | undefined) => CacheState | undef
 /** A cache that tells whoever reads it something else than it holds: its events tell the truth. */
 class TamperedServer extends SimCacheServer {
   readonly #tamper: Tamper;
+  readonly #isMissing: () => boolean;
 
-  constructor(caches: ReadonlyMap<string, SimCache>, random: SimRandom, tamper: Tamper) {
+  constructor(
+    caches: ReadonlyMap<string, SimCache>,
+    random: SimRandom,
+    tamper: Tamper,
+    isMissing: () => boolean,
+  ) {
     super(caches, 1, random);
     this.#tamper = tamper;
+    this.#isMissing = isMissing;
   }
 
   override connect(process: SimProcess): CacheSite {
@@ -256,7 +271,10 @@ class TamperedServer extends SimCacheServer {
     const tamperedCache = (name: string): CacheConnector => {
       const real = site.cache(name);
       return Object.assign(Object.create(real) as CacheConnector, {
-        open: () => real.open(),
+        open: async () => {
+          if (this.#isMissing()) throw new IsthmusError(ErrorCode.CacheMissing, `no cache ${name}`);
+          return real.open();
+        },
         runs: () => real.runs(),
         write: real.write.bind(real),
         remove: real.remove.bind(real),

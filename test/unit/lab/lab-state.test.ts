@@ -2,11 +2,12 @@ import { existsSync, mkdtempSync, rmSync, writeFileSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { afterEach, beforeEach, describe, expect, it } from "vitest";
-import { LAB_MARK, labFile, labPorts } from "../../../deploy/lab/lab-file.ts";
+import { LAB_MARK, labFile, labPorts, labShape } from "../../../deploy/lab/lab-file.ts";
 import { LabFolder } from "../../../deploy/lab/lab-state.ts";
 import type { LabState } from "../../../deploy/lab/lab-state.ts";
 import { parseConfig } from "../../../topology/config/parse-config.ts";
 import { ErrorCode } from "../../../topology/errors.ts";
+import { cachesOf, policyOf } from "../../../topology/policy/cache-policy.ts";
 
 let path: string;
 beforeEach(() => {
@@ -60,7 +61,7 @@ describe("the lab's file", () => {
     async (sites) => {
       const ports = await labPorts(undefined, sites);
       const all = [...ports.values()].flatMap((of) => Object.values(of));
-      expect(new Set(all).size).toBe(6 * sites.length);
+      expect(new Set(all).size).toBe(9 * sites.length);
       const { config, diagnostics } = parseConfig(labFile(ports), { file: "f", directory: path });
       expect(diagnostics).toEqual([]);
       expect(config?.sites.map(({ nats }) => nats.storeDir)).toEqual(
@@ -68,4 +69,29 @@ describe("the lab's file", () => {
       );
     },
   );
+
+  it("gives a lab with Keycloak front doors, and handles only caches that its Keycloaks make", async () => {
+    const ports = await labPorts(undefined, ["nyc", "lon"]);
+    const configOf = (shape = labShape()) =>
+      parseConfig(labFile(ports, shape), { file: "f", directory: path });
+    expect(configOf().config?.sites.map(({ frontDoor }) => frontDoor)).toEqual([
+      undefined,
+      undefined,
+    ]);
+    const handled = (keycloak: "infinispan" | "database") => {
+      const { config, diagnostics } = configOf(labShape(keycloak));
+      expect(diagnostics).toEqual([]);
+      if (config === undefined) throw new Error("no config");
+      expect(config.sites.map(({ frontDoor }) => frontDoor?.listen.port)).toEqual(
+        [...ports.values()].map(({ door }) => door),
+      );
+      return cachesOf(config)
+        .filter((cache) => !["off", "never"].includes(policyOf(config, cache).mode))
+        .sort();
+    };
+    const always = ["actionTokens", "authenticationSessions", "demo", "loginFailures", "work"];
+    const sessions = ["clientSessions", "offlineClientSessions", "offlineSessions", "sessions"];
+    expect(handled("database")).toEqual(always);
+    expect(handled("infinispan")).toEqual([...always, ...sessions].sort());
+  });
 });
