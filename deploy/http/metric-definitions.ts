@@ -327,6 +327,7 @@ const CACHES: readonly MetricDefinition[] = [
   ofCache("isthmus_outbox_age_seconds", "Age of the oldest of these changes.", ({ outbox }) =>
     outbox.oldestMs === null ? 0 : outbox.oldestMs / 1000,
   ),
+  counted("gaps", "Times that local changes may have been missed, the start among them.", "gaps"),
   counted("listener_events", "Events of the cache's listener.", "events"),
   counted("capture_reads", "Reads that capture made.", "captureReads"),
   counted("captured_puts", "Local writes that got a version.", "capturedPuts"),
