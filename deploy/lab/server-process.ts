@@ -119,14 +119,16 @@ export class ServerProcess implements AsyncDisposable {
   }
 }
 
-/** Resolves with true when a connection's first bytes satisfy `enough`, false on any failure. */
+/** Resolves with true when a connection's first bytes satisfy `enough`, false on any failure and when it is closed before. */
 export async function answers(
   connect: () => Duplex,
   enough: (bytes: Buffer) => boolean,
   timeoutMs: number,
 ): Promise<boolean> {
   const socket = connect();
-  const abort = AbortSignal.timeout(timeoutMs);
+  const closed = new AbortController();
+  socket.once("close", () => closed.abort());
+  const abort = AbortSignal.any([AbortSignal.timeout(timeoutMs), closed.signal]);
   try {
     let bytes = Buffer.alloc(0);
     while (!enough(bytes)) {
