@@ -11,8 +11,14 @@ import { which } from "./which.ts";
 /** The administrator of the lab's Keycloaks: they listen on this machine alone. */
 export const KEYCLOAK_ADMIN = { username: "admin", password: "admin" } as const;
 
+/** Settings of Keycloak's Hot Rod client that it has no options of its own for. */
+const HOT_ROD_FILE = "hotrod-client.properties";
+
 /** Connections of one Keycloak to the database. */
 const POOL_MAX = 20;
+
+/** How long a Keycloak waits for Infinispan, ms. Its client's 2 s are not enough on a busy machine for the first cache with an index, and it would end. */
+const CACHE_MS_MAX = 20_000;
 
 /** What Keycloak's own start script gives Java, and a start in half the time for code that is optimized less. */
 const JAVA = [
@@ -68,6 +74,7 @@ export async function startKeycloak(plan: LabPlan, site: LabSiteName): Promise<L
     "--cache-remote-host=127.0.0.1",
     `--cache-remote-port=${door}`,
     "--cache-remote-tls-enabled=false",
+    `--spi-cache-remote--default--properties-file=${join(home, "conf", HOT_ROD_FILE)}`,
     // Every question for its health would be told.
     "--log-level=INFO,io.smallrye.health:WARN",
     "--import-realm",
@@ -88,6 +95,8 @@ function writeHome(home: string, build: string): void {
   const imports = join(home, "data", "import");
   for (const folder of [imports, join(home, "conf"), join(home, "providers")])
     mkdirSync(folder, { recursive: true });
+  const properties = `infinispan.client.hotrod.socket_timeout=${CACHE_MS_MAX}\n`;
+  writeFileSync(join(home, "conf", HOT_ROD_FILE), properties);
   rmSync(join(home, "lib"), { force: true });
   symlinkSync(join(build, "lib"), join(home, "lib"));
   for (const file of ["keycloak.conf", "cache-ispn.xml"])

@@ -11,6 +11,7 @@ import { LabFolder } from "./lab-state.ts";
 import type { LabProcess, LabState } from "./lab-state.ts";
 import { fatalLine, logOf, whyNotReady } from "./part-readiness.ts";
 import { processFacts } from "./process-table.ts";
+import { quickStart } from "./quick-start.ts";
 import { STARTS, stagesOf } from "./stages.ts";
 import type { LabPlan } from "./start-part.ts";
 import { which } from "./which.ts";
@@ -85,7 +86,9 @@ export class Lab {
     const state: LabState = { phase: "starting", by, processes: [], ...asked };
     this.folder.keep(state);
     try {
-      const { caches, java = [] } = shape;
+      const { caches } = shape;
+      // Keycloak is slow enough to start.
+      const java = shape.java ?? (keycloak === undefined ? [] : await quickStart());
       const plan: LabPlan = { folder: this.folder, config, ports, caches, java, keycloak };
       await this.#startAll(plan, state, signal);
       state.phase = "running";
