@@ -39,7 +39,7 @@ import { GapRepair } from "./tail/gap-repair.ts";
 import { GroupCommit } from "./tail/group-commit.ts";
 import { undatedAt } from "./tail/judge.ts";
 import { Publisher } from "./tail/publisher.ts";
-import { Refills } from "./refills.ts";
+import { UntoldLosses } from "./untold-losses.ts";
 import { RetryPause } from "./retry-pause.ts";
 import { Tombstones } from "./tombstones.ts";
 
@@ -79,7 +79,7 @@ export class CacheAgent implements CacheHands {
   readonly #copies = new GivenCopies();
   readonly #intents: Intents;
   readonly #review: PolicyReview;
-  readonly #refills: Refills;
+  readonly #losses: UntoldLosses;
   readonly #repairs: GapRepair;
   readonly #facts: CacheFacts;
   #info: CacheInfo | undefined;
@@ -112,7 +112,7 @@ export class CacheAgent implements CacheHands {
     this.pauses = new RetryPause(parts.clock, parts.random);
     this.#past = new PastStates(parts.clock);
     this.#intents = new Intents(parts.ledger, parts.cache);
-    this.#refills = new Refills(parts);
+    this.#losses = new UntoldLosses({ ...parts, facts: this.#facts });
     const runs = () => this.#info?.runs ?? new Map<string, string>();
     const rebuilding = { site: parts.site, rows: this.rows, floor: this.floor, runs };
     this.#rebuilding = new Rebuilding(rebuilding);
@@ -122,8 +122,8 @@ export class CacheAgent implements CacheHands {
     this.#applier = this.#makeApplier();
     const { ledger, clock, merges } = parts;
     const { rows, stats } = this;
-    const policy = parts.policy.conflict;
-    const shared = { ledger, rows, locks: this.#locks, stats, clock, policy, merges };
+    const bound = { locks: this.#locks, policy: parts.policy.conflict };
+    const shared = { ...bound, ledger, rows, stats, clock, merges };
     this.idle = new IdleKeys({ ...shared, uses: connector });
     this.tombstones = new Tombstones({ ...shared, cache: parts.cache });
     const local = { rows, clock, capture: this.#capture, changes: this.#changes };
@@ -132,13 +132,11 @@ export class CacheAgent implements CacheHands {
       ...this.#parts,
       ...local,
       stats,
-      refills: this.#refills,
+      losses: this.#losses,
       hash: (value) => this.#hash(value),
       evicts: () => this.evicts,
     });
-    const settle = (key: Key): Promise<ApplyOutcome> => this.#applier.settle(key);
-    const contest = (key: Key): Promise<ApplyOutcome> => this.#applier.contest(key);
-    this.#review = new PolicyReview({ ...parts, rows, settle, contest });
+    this.#review = new PolicyReview({ ...parts, rows, applier: this.#applier });
     this.#offers = new Offers(rows, connector, this.floor, {
       ledger,
       hash: (value) => this.#hash(value),
@@ -152,7 +150,7 @@ export class CacheAgent implements CacheHands {
 
   /** Why the cache is blocked, if it is, or what else is wrong with it. */
   get problem(): unknown {
-    return this.#problem ?? this.#refills.problem;
+    return this.#problem ?? this.#losses.problem;
   }
 
   get gap(): Gap | undefined {
@@ -198,7 +196,7 @@ export class CacheAgent implements CacheHands {
 
   /** Whether what is missing may have been evicted: the file says so, or it was found out. */
   get evicts(): boolean {
-    return this.#parts.policy.evicts || this.#refills.problem !== undefined;
+    return this.#parts.policy.evicts || this.#losses.problem !== undefined;
   }
 
   readonly floor = (): Context => this.tombstones.floor;
@@ -211,7 +209,7 @@ export class CacheAgent implements CacheHands {
     const { key } = entry;
     const wasAbsent = this.rows.get(key)?.presence === "absent";
     const outcome = await this.#applier.merge(key, entry, reseeding);
-    if (wasAbsent && outcome === "written") this.#refills.refilled(key);
+    if (wasAbsent && outcome === "written") this.#losses.refilled(key);
     return outcome;
   }
 
@@ -230,7 +228,7 @@ export class CacheAgent implements CacheHands {
   /** The keys that wait for a copy from a peer, but for those of {@link CacheAgent.idle}; what ended meanwhile ends here. */
   async *absentKeys(): AsyncIterable<Key> {
     // While a lost ledger is rebuilt, rows without a copy are those that no scan has come to: the cache may hold one.
-    if (this.#rebuilding.isOn || this.#refills.problem !== undefined) return;
+    if (this.#rebuilding.isOn || this.#losses.problem !== undefined) return;
     for await (const key of this.idle.absentKeys(false)) {
       if (!this.#invalidate && this.idle.hasEnded(key)) await this.#applier.settle(key);
       else yield key;
@@ -558,6 +556,8 @@ export class CacheAgent implements CacheHands {
       },
       listener: () => this.#listener,
       onGap: (reason) => this.openGap(reason),
+      // While a gap is open, the event that told why may be what was missed.
+      onUntoldLoss: () => this.#gap ?? this.#losses.lostReported(),
       onAbsence: (key, entry, mark) => this.#repairs.onAbsence(key, entry, mark.gapStart),
       onFailure: (error, failures) => {
         if (!outage.beginsWith(failures)) return;

@@ -30,6 +30,15 @@ export class CacheFacts {
     this.#ledger.setFact(`dot/${this.#cache}`, dot);
   }
 
+  /** When it was last seen that the cache loses entries without an event, ms since the epoch; undefined: never. */
+  get untoldLossAt(): number | undefined {
+    return this.#ledger.fact(`untoldLoss/${this.#cache}`) as number | undefined;
+  }
+
+  set untoldLossAt(at: number) {
+    this.#ledger.setFact(`untoldLoss/${this.#cache}`, at);
+  }
+
   /** As the cache was opened last: what waits in the outbox is sent before the cache is open again. "": never. */
   get mediaType(): string {
     return (this.#ledger.fact(`mediaType/${this.#cache}`) as string | undefined) ?? "";

@@ -1,6 +1,7 @@
 import { LEDGER_PAGE_ROWS } from "../topology/limits.ts";
 import type { CacheName } from "../topology/names.ts";
 import type { CachePolicy } from "../topology/policy/cache-policy.ts";
+import type { Applier } from "./apply/applier.ts";
 import type { ApplyOutcome, CacheLedger, Clock, Ledger, Logger } from "../topology/ports.ts";
 import type { Entry, Key } from "../topology/version/entry.ts";
 import { shown, valuesNeeded, type MergeRegistry } from "../topology/version/show.ts";
@@ -14,10 +15,7 @@ export interface PolicyReviewParts {
   readonly merges: MergeRegistry;
   readonly ledger: Ledger;
   readonly rows: CacheLedger;
-  /** Brings one key to what shows of its versions, with an intent on disk. */
-  readonly settle: (key: Key) => Promise<ApplyOutcome>;
-  /** The same for a key whose versions are a conflict that nobody told of yet. */
-  readonly contest: (key: Key) => Promise<ApplyOutcome>;
+  readonly applier: Pick<Applier, "settle" | "contest">;
   readonly clock: Clock;
   readonly logger: Logger;
 }
@@ -41,12 +39,15 @@ export class PolicyReview {
    * @param isNew the cache is looked at for the first time, and may hold what loses to a peer's version
    */
   async run(signal: AbortSignal, isNew: boolean): Promise<void> {
-    const { ledger, policy, policyHash, cache, logger, settle, contest } = this.#parts;
+    const { ledger, policy, policyHash, cache, logger, applier } = this.#parts;
     const before = ledger.fact(policyFact(cache));
     if (before === policyHash && !isNew) return;
     // Under `invalidate` nothing shows that another site wrote.
     if ((before !== undefined || isNew) && policy.mode !== "invalidate") {
-      const counts = await this.#review(signal, isNew ? contest : settle);
+      // What a cache held before anybody handled it is a conflict that nobody told of yet.
+      const counts = await this.#review(signal, (key) =>
+        isNew ? applier.contest(key) : applier.settle(key),
+      );
       if (signal.aborted) return;
       const why = isNew
         ? "the cache is handled for the first time"

@@ -21,10 +21,14 @@ export function judgeAbsences(found: {
   readonly cacheRestarted: boolean;
   /** The cache evicts by size. */
   readonly evicts: boolean;
+  /** It was seen to lose entries without an event. */
+  readonly losesEntries: boolean;
 }): { verdict: AbsenceVerdict; reason: string } {
-  const { live, missing, cacheRestarted, evicts } = found;
+  const { live, missing, cacheRestarted, evicts, losesEntries } = found;
   if (cacheRestarted) return { verdict: "absent", reason: "the cache was restarted" };
   if (evicts) return { verdict: "absent", reason: "the cache evicts" };
+  if (losesEntries)
+    return { verdict: "absent", reason: "the cache loses entries without an event" };
   const most = Math.max(ABSENCES_MAX, live * ABSENCES_RATIO_MAX);
   if (missing > most) {
     return { verdict: "absent", reason: `${missing} of ${live} keys are gone at once` };

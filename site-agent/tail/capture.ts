@@ -55,6 +55,8 @@ export interface CaptureParts {
   readonly listener: () => number;
   /** Something may have been missed: the cache falls into a gap, for this reason. */
   readonly onGap: (reason: string) => void;
+  /** What was reported is gone, and in {@link LAGGING_READ_MS_MAX} no event told why. */
+  readonly onUntoldLoss: () => void;
   /** A scan's absence, confirmed by this read: the scan judges it and stages what follows. */
   readonly onAbsence: (key: Key, entry: Entry, mark: Mark) => void;
   /** The cache or the ledger fails, so many times in a row by now: tried again. */
@@ -376,6 +378,7 @@ export class Capture {
           if (entry?.presence === "live") this.#parts.onAbsence(key, entry, mark);
           return entry?.presence === "live";
         }
+        if (state === undefined && isLastRead(mark) && wasWritten(mark)) this.#parts.onUntoldLoss();
         this.#readAgain(key, mark);
         return false;
       case "token":
@@ -500,6 +503,10 @@ const MAY_DRAW_A_DOT: ReadonlySet<Verdict["is"]> = new Set([
 ]);
 
 const isLastRead = (mark: Mark): boolean => readDelayMs(mark) * 2 > LAGGING_READ_MS_MAX;
+
+/** Whether the newest event tells of a write, and no older one may have come after it. */
+const wasWritten = ({ cause, retried, afterRemove }: Mark): boolean =>
+  (cause === "created" || cause === "modified") && !retried && afterRemove !== true;
 
 /** What a key held when it was read. */
 export interface Read {

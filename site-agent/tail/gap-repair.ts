@@ -11,7 +11,7 @@ import type { CacheName } from "../../topology/names.ts";
 import type { Entry, Key, ValueHash } from "../../topology/version/entry.ts";
 import type { CacheStats } from "../cache-stats.ts";
 import type { LocalChanges } from "../local-changes.ts";
-import type { Refills } from "../refills.ts";
+import type { UntoldLosses } from "../untold-losses.ts";
 import { type AbsenceVerdict, isRestarted, judgeAbsences, withNewRuns } from "./absences.ts";
 import type { Capture } from "./capture.ts";
 import { markMissing, scanCache, type ScanResult } from "./repair.ts";
@@ -25,7 +25,7 @@ export interface GapRepairParts {
   readonly capture: Capture;
   readonly changes: LocalChanges;
   readonly stats: CacheStats;
-  readonly refills: Refills;
+  readonly losses: UntoldLosses;
   readonly hash: (value: Uint8Array) => ValueHash;
   readonly evicts: () => boolean;
   readonly clock: Clock;
@@ -62,7 +62,7 @@ export class GapRepair {
     opened: ServerRuns,
     signal: AbortSignal,
   ): Promise<Repaired | undefined> {
-    const { connector, ledger, capture, refills, evicts, logger } = this.#parts;
+    const { connector, ledger, capture, losses, evicts, logger } = this.#parts;
     const before = ledger.fact(this.#runsFact) as ServerRuns | undefined;
     // What is captured from now on is of this run, also if no scan ever ends in it.
     if (before === undefined) ledger.setFact(this.#runsFact, opened);
@@ -74,9 +74,15 @@ export class GapRepair {
     const { found, ...result } = scan;
     const { live, missing } = result;
     const cacheRestarted = isRestarted(before, opened) || isRestarted(opened, runs);
-    if (cacheRestarted) refills.restarted();
+    if (cacheRestarted) losses.restarted();
     if (missing > 0) {
-      const judged = judgeAbsences({ live, missing, cacheRestarted, evicts: evicts() });
+      const judged = judgeAbsences({
+        live,
+        missing,
+        cacheRestarted,
+        evicts: evicts(),
+        losesEntries: losses.areKnown,
+      });
       this.#verdict = judged.verdict;
       logger.info({ ...judged, missing }, "absences judged");
       await markMissing(this.#parts, found, gapStart, signal);
@@ -114,8 +120,8 @@ export class GapRepair {
 
   /** An absence that the scan found, confirmed by a read. */
   onAbsence(key: Key, entry: Entry, gapStart: number | undefined): void {
-    const { changes, stats, refills, rows } = this.#parts;
-    const isLostAgain = refills.lost(key);
+    const { changes, stats, losses, rows } = this.#parts;
+    const isLostAgain = losses.lost(key);
     if (this.#verdict === "removed" && !isLostAgain) {
       changes.remove(key, entry, gapStart);
       return;

@@ -41,11 +41,13 @@ class Started {
       merges: unionMerge,
       ledger: lon.machine.ledger,
       rows: lon.rows,
-      settle: (key) => {
-        this.settled.push(key);
-        return lon.applier.settle(key);
+      applier: {
+        settle: (key) => {
+          this.settled.push(key);
+          return lon.applier.settle(key);
+        },
+        contest: () => Promise.reject(new Error("nothing here is new")),
       },
-      contest: () => Promise.reject(new Error("nothing here is new")),
       clock: lon.machine.clock,
       logger: this.logger,
     });

@@ -46,7 +46,14 @@ describe("a set of keys", () => {
 
 describe("absences that a scan found", () => {
   const found = (live: number, missing: number, more = {}) =>
-    judgeAbsences({ live, missing, cacheRestarted: false, evicts: false, ...more }).verdict;
+    judgeAbsences({
+      live,
+      missing,
+      cacheRestarted: false,
+      evicts: false,
+      losesEntries: false,
+      ...more,
+    }).verdict;
 
   it.each([
     // live, missing: up to max(100, 5 %) are single deletes
@@ -67,6 +74,7 @@ describe("absences that a scan found", () => {
       fc.property(fc.nat(100_000), fc.nat(100_000), fc.boolean(), (live, missing, evicts) => {
         expect(found(live, missing, { cacheRestarted: true, evicts })).toBe("absent");
         expect(found(live, missing, { evicts: true })).toBe("absent");
+        expect(found(live, missing, { losesEntries: true })).toBe("absent");
       }),
     );
   });

@@ -1,8 +1,14 @@
 import { ErrorCode, IsthmusError } from "../topology/errors.ts";
-import { REFILLED_KEYS_MAX, REFILLS_LOST_MAX, REFILLS_LOST_MS } from "../topology/limits.ts";
+import {
+  REFILLED_KEYS_MAX,
+  REFILLS_LOST_MAX,
+  REFILLS_LOST_MS,
+  UNTOLD_LOSS_MS,
+} from "../topology/limits.ts";
 import type { CacheName } from "../topology/names.ts";
 import type { Clock, Logger } from "../topology/ports.ts";
 import type { Key } from "../topology/version/entry.ts";
+import type { CacheFacts } from "./cache-facts.ts";
 
 interface Refill {
   /** Whether it was given a copy since it was last found without one. */
@@ -11,13 +17,17 @@ interface Refill {
 }
 
 /**
- * Finds out that a cache evicts though the file does not say so: what was refilled from the peers is gone again, again and
- * again, and no event told why. To go on refilling would push other entries out, for ever. Looks at some keys only (I12).
+ * Finds out that a cache loses entries without an event for it, which the file does not say: it evicts.
+ *
+ * One sign is that what a listener reported is gone, while that listener goes on to report: from then on what a scan misses is
+ * not taken for deleted, for a day. The other is that what was refilled from the peers is gone again, again and again: to go on
+ * refilling would push other entries out, for ever. Looks at some refilled keys only (I12).
  */
-export class Refills {
+export class UntoldLosses {
   readonly #cache: CacheName;
   readonly #clock: Clock;
   readonly #logger: Logger;
+  readonly #facts: CacheFacts;
   readonly #keys = new Map<Key, Refill>();
   /** Monotonic ms: what is older is none of the present's business. */
   #since = 0;
@@ -27,15 +37,34 @@ export class Refills {
     readonly cache: CacheName;
     readonly clock: Clock;
     readonly logger: Logger;
+    readonly facts: CacheFacts;
   }) {
     this.#cache = parts.cache;
     this.#clock = parts.clock;
     this.#logger = parts.logger;
+    this.#facts = parts.facts;
   }
 
   /** CacheEvicts once it is found out, until the process ends. */
   get problem(): IsthmusError | undefined {
     return this.#problem;
+  }
+
+  /** Whether it lost an entry without an event not long ago, also in an earlier run: an absence is no sign of a delete. */
+  get areKnown(): boolean {
+    const at = this.#facts.untoldLossAt;
+    return at !== undefined && this.#clock.now() - at < UNTOLD_LOSS_MS;
+  }
+
+  /** A key is gone that a listener reported, and no event of that listener, which was never lost, told why. */
+  lostReported(): void {
+    const wereKnown = this.areKnown;
+    this.#facts.untoldLossAt = this.#clock.now();
+    if (wereKnown) return;
+    this.#logger.warn(
+      {},
+      `cache "${this.#cache}" lost an entry without an event: what scans miss is fetched from the peers, and not deleted there, for a day; if it evicts, say \`evicts: true\` for it in the file`,
+    );
   }
 
   /** A key without a copy here was given one from a peer. */
@@ -68,6 +97,7 @@ export class Refills {
   #found(): void {
     this.#keys.clear();
     if (this.#problem !== undefined) return;
+    this.#facts.untoldLossAt = this.#clock.now();
     this.#problem = new IsthmusError(
       ErrorCode.CacheEvicts,
       `cache "${this.#cache}" loses entries without an event: what the peers gave back was gone again ${REFILLS_LOST_MAX} times`,

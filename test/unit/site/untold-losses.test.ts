@@ -1,0 +1,50 @@
+// Goal: what a cache evicts is not deleted at the other sites, though the file does not say that it evicts.
+// Method: the real code of two sites on virtual time; the simulated cache of one drops entries without an event.
+import { describe, expect, it } from "vitest";
+import { CalmSites } from "../../support/calm-sites.ts";
+
+const KEYS = Array.from({ length: 30 }, (_, i) => `k${i}`);
+const VALUES = Object.fromEntries(KEYS.map((key) => [key, "value"]));
+
+async function filled(): Promise<CalmSites> {
+  const world = new CalmSites(["nyc", "lon"]);
+  for (const { name } of world.sites) world.site(name).start();
+  await world.rest();
+  for (const key of KEYS) world.put("nyc", key, "value");
+  await world.rest();
+  return world;
+}
+
+function evict(world: CalmSites, keys: readonly string[]): void {
+  const [cache] = world.site("lon").ground.caches.caches.values();
+  for (const key of keys) expect(cache?.evict(key)).toBe(true);
+}
+
+describe("a cache that evicts though the file does not say so", () => {
+  it("is found out by a write that is gone before it is read: what the scan misses comes back, and stays elsewhere", async () => {
+    const world = await filled();
+    evict(world, KEYS.slice(0, 10));
+    world.put("lon", "one too many", "gone at once");
+    evict(world, ["one too many"]);
+    await world.pass(2_000);
+    await world.rest();
+    for (const name of ["nyc", "lon"]) expect([name, world.contents(name)]).toEqual([name, VALUES]);
+    expect(world.published.get("lon") ?? 0).toBe(0);
+    // Nor does the next process take it for a delete.
+    await world.stop("lon");
+    evict(world, KEYS.slice(10, 15));
+    world.site("lon").start();
+    await world.rest();
+    for (const name of ["nyc", "lon"]) expect([name, world.contents(name)]).toEqual([name, VALUES]);
+  });
+
+  it("is not what a client's delete looks like, which nobody listened to", async () => {
+    const world = await filled();
+    await world.stop("lon");
+    for (const key of KEYS.slice(0, 10)) world.remove("lon", key);
+    world.site("lon").start();
+    await world.rest();
+    for (const name of ["nyc", "lon"])
+      expect(Object.keys(world.contents(name))).toHaveLength(KEYS.length - 10);
+  });
+});
