@@ -161,13 +161,20 @@ export function labShape(keycloak?: KeycloakSessions): LabShape {
   const demo = `{ match: ${DEMO_CACHE}, mode: async }`;
   if (keycloak !== undefined) {
     const none = `{ match: [${SESSION_CACHES.join(", ")}], mode: "off" }`;
-    const rules = keycloak === "database" ? [none, demo] : [demo];
+    const rules = [...KEYCLOAK_RULES, ...(keycloak === "database" ? [none] : []), demo];
     return { preset, rules, caches: { [DEMO_CACHE]: options }, keycloak };
   }
   const names = keycloakPreset.filter(({ mode }) => mode !== "never").map(({ cache }) => cache);
   const caches = Object.fromEntries([...names, DEMO_CACHE].map((name) => [name, options]));
   return { preset, rules: [demo], caches };
 }
+
+/** What the preset leaves to whoever has front doors at every site. */
+const KEYCLOAK_RULES = [
+  "{ match: actionTokens, mode: sync, singleUse: home }",
+  "{ match: authenticationSessions, mode: sync, conflict: { merge: keycloak/auth-session-tabs } }",
+  "{ match: loginFailures, mode: async, conflict: { merge: keycloak/login-failure } }",
+];
 
 /** Keycloak has them in its database instead, where user sessions are persistent. */
 const SESSION_CACHES = ["sessions", "clientSessions", "offlineSessions", "offlineClientSessions"];

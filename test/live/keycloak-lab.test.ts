@@ -232,6 +232,33 @@ describe.each(WAYS)("from %s to %s", (_from, _to, way) => {
   });
 });
 
+describe("at both sites at the same moment", () => {
+  it("a code is good once", async () => {
+    for (let i = 0; i < 20; i++) {
+      const person = flow();
+      const [given, other] = i % 2 === 0 ? [nyc, lon] : [lon, nyc];
+      const code = codeOf(await person.submit(given, await person.open(given)));
+      const answers = await Promise.all([
+        person.exchange(given, code),
+        person.exchange(other, code),
+      ]);
+      expect(answers.map(({ status }) => status).sort(), `code ${i}`).toEqual([200, 400]);
+    }
+  });
+
+  it("twenty tabs of one browser are opened, and each is good", async () => {
+    const person = flow();
+    await person.open(nyc);
+    const tabs = await Promise.all(
+      Array.from({ length: 20 }, (_, i) => person.open(i % 2 === 0 ? nyc : lon)),
+    );
+    for (const [i, tab] of tabs.entries()) {
+      const page = await person.submit(i % 2 === 0 ? lon : nyc, tab, "wrong");
+      expect(page.text, `tab ${i}`).toContain("Invalid username or password");
+    }
+  });
+});
+
 describe("counts", () => {
   it("of failed logins go on at the other site", async () => {
     const users = await nyc.admin<{ id: string }[]>("GET", `${TRIAL_REALM}/users?username=carol`);
