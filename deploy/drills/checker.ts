@@ -13,6 +13,8 @@ import type { Probes } from "./probes.ts";
 const HEAP_MIB = 256;
 /** Writing threads a site: so many writes can be in flight there. */
 const THREADS_PER_SITE = 8;
+/** First words of its answers to {@link Load}'s questions. */
+const ANSWERS: ReadonlySet<string> = new Set(["shot", "missing", "burst", "survived", "moved"]);
 /** Its answer fits in this many bytes, and so does what its client warns of in two minutes. */
 const ANSWER_BYTES_MAX = 2 ** 26;
 
@@ -31,6 +33,8 @@ export interface Verdict {
   readonly excusedMs: number;
   /** How long it took until nothing was wrong any more, in ms. */
   readonly settledMs: number;
+  /** How long the longest operation took, answered or not, in ms. */
+  readonly longestMs: number;
   /** Keys, once a site. */
   readonly lost: number;
   readonly altered: number;
@@ -48,8 +52,6 @@ export interface Survived {
   readonly checked: number;
   /** Of them, those that another site does not hold as it was acknowledged. */
   readonly lost: number;
-  /** How long the longest operation took so far, in ms. */
-  readonly longestMs: number;
   readonly example: string;
 }
 
@@ -218,16 +220,18 @@ export class Load {
    * IsthmusError DrillCheckerFailed when it ended
    */
   async survived(dead: string): Promise<Survived> {
-    const [, checked, lost, longestMs, ...example] = (await this.#ask(`survived ${dead}`)).split(
-      " ",
-    );
-    const [keys, missing, longest] = [checked, lost, longestMs].map(Number);
-    return {
-      checked: keys ?? 0,
-      lost: missing ?? 0,
-      longestMs: longest ?? 0,
-      example: example.join(" "),
-    };
+    const answer = await this.#ask(`survived ${dead}`);
+    const [, checked = "", lost = "", ...example] = answer.split(" ");
+    return { checked: Number(checked), lost: Number(lost), example: example.join(" ") };
+  }
+
+  /**
+   * Sends a site's writers to another front door, or back; resolves with how long it took until the first and until each of
+   * them was answered there, in ms; -1: longer than `msMax`. @throws IsthmusError DrillCheckerFailed when it ended
+   */
+  async move(of: string, to: string, msMax: number): Promise<{ firstMs: number; allMs: number }> {
+    const [, firstMs, allMs] = (await this.#ask(`move ${of} ${to} ${msMax}`)).split(" ");
+    return { firstMs: Number(firstMs), allMs: Number(allMs) };
   }
 
   /** Nobody writes at this site, whose Infinispan is not there, until {@link Load.back}. */
@@ -293,8 +297,7 @@ export class Load {
       const [from = "", to = "", n, at] = rest;
       if (word === "probe") probes.written(`${from} to ${to}`, Number(n), Number(at));
       else probes.seen(`${from} to ${to}`, Number(n), Number(at));
-    } else if (word === "shot" || word === "missing" || word === "burst" || word === "survived")
-      this.#onAnswer(line);
+    } else if (ANSWERS.has(word ?? "")) this.#onAnswer(line);
     else if (word === "acked" || word === "stopped") {
       this.#acknowledged = Number(rest[0]);
       this.#failed = Number(rest[1]);

@@ -35,6 +35,8 @@ const DISK_MIB = 192;
 const STOP_MS_MAX = 30_000;
 /** A second process of a site has found out by then that it is one, in ms. */
 const SECOND_MS_MAX = 60_000;
+/** One comparison has ended by then, in ms. */
+const VERIFY_MS_MAX = 60_000;
 /** An Infinispan that is not ready by then hangs, in ms; most are after 10 s. */
 const HUNG_START_MS = 60_000;
 /** So often it is started again. */
@@ -304,6 +306,19 @@ export class DrillLab {
       ErrorCode.DrillStepFailed,
       `a second process of ${at} was expected to end with 1 and IS2020 or IS3011; it ended with ${String(code)}: ${said.slice(-500)}`,
     );
+  }
+
+  /** What `isthmus verify` says of the drill's cache, and whether no key differs. */
+  async verify(): Promise<{ isEqual: boolean; said: string }> {
+    const program = join(projectRoot(), "deploy", "bin", "isthmus.mjs");
+    const args = [program, "verify", "-f", this.#lab.folder.file, "--cache", DRILL_CACHE];
+    const options = { timeout: VERIFY_MS_MAX };
+    return new Promise((resolve) => {
+      execFile(process.execPath, args, options, (error, stdout, stderr) => {
+        const said = (stdout || stderr).trim().split("\n")[0] ?? "";
+        resolve({ isEqual: error === null, said });
+      });
+    });
   }
 
   /** Stops everything; `keep` leaves the folder, logs and data, for whoever wants to look. */

@@ -39,7 +39,10 @@ export interface DrillReport {
   readonly startedAt: number;
   readonly endedAt: number;
   readonly checks: readonly Check[];
-  /** Worst of all faults, ms; null: there was none, or writes never came through again. */
+  /**
+   * Worst of all faults, or, where traffic was moved, from the move until each of its writers was served, ms; null: there was
+   * none, or writes never came through again.
+   */
   readonly rtoMs: number | null;
   readonly recoveryMs: number | null;
   /** Keys whose acknowledged writes are gone, those that the drill excuses included; null: it was not looked at. */

@@ -63,7 +63,9 @@ export class DrillRun {
   readonly #windows: string[] = [];
   readonly #kills: string[] = [];
   /** Over all kills of whole sites. */
-  readonly #survived = { keys: 0, lost: 0, longestMs: 0 };
+  readonly #survived = { keys: 0, lost: 0 };
+  /** How long clients that were moved waited for their first answer, in ms; null: too long. */
+  readonly #moves: (number | null)[] = [];
   #lab: DrillLab | undefined;
   #load: Load | undefined;
   #watch: StatusWatch | undefined;
@@ -186,7 +188,7 @@ export class DrillRun {
         verdict.inFlight.every((count) => count > 0),
         `${this.#kills.length} kills; in flight at least ${Math.min(...verdict.inFlight)}`,
       );
-    this.#judgeHolds();
+    this.#judgeHolds(verdict);
     await this.#expect({
       withinMs: after.equalWithinMs,
       level: true,
@@ -201,10 +203,10 @@ export class DrillRun {
     this.#below("recovery after a fault's end", after.recoveryBelowMs, recovery);
   }
 
-  #judgeHolds(): void {
+  #judgeHolds({ longestMs }: Verdict): void {
     const { frontDoor } = this.#drill;
     if (frontDoor === undefined) return;
-    const { keys, lost, longestMs } = this.#survived;
+    const { keys, lost } = this.#survived;
     this.#check(
       "what a dead site had acknowledged is elsewhere at that moment (I5)",
       keys > 0 && lost === 0,
@@ -274,6 +276,10 @@ export class DrillRun {
         return this.#killSite(step.at, what);
       case "start-site":
         return this.#startEmpty(step.at, load, () => lab.startSite(step.at));
+      case "move-traffic":
+        return this.#moveTraffic(step, load);
+      case "verify":
+        return this.#verify(lab, step.withinMs);
       case "pause":
         this.#begin(what);
         await lab.pause(step, step.ms);
@@ -355,11 +361,35 @@ export class DrillRun {
     this.#kills.push(`${moment.from}-${moment.to}`);
     // Those that were in flight have failed by then.
     await sleep(FAILED_MS_MAX);
-    const { checked, lost, longestMs, example } = await load.survived(at);
+    const { checked, lost, example } = await load.survived(at);
     this.#survived.keys += checked;
     this.#survived.lost += lost;
-    this.#survived.longestMs = longestMs;
     if (lost > 0) this.#check(`what ${at} acknowledged is elsewhere when it dies`, false, example);
+  }
+
+  async #moveTraffic(
+    { of, to, withinMs }: Extract<Step, { action: "move-traffic" }>,
+    load: Load,
+  ): Promise<void> {
+    const { firstMs, allMs } = await load.move(of, to, withinMs);
+    const isServed = allMs >= 0;
+    this.#moves.push(isServed ? allMs : null);
+    const [first, all] = [firstMs, allMs].map((ms) => (ms < 0 ? "never" : inWords(ms)));
+    this.#check(
+      `all writers of ${of} are served at ${to} within ${inWords(withinMs)}`,
+      isServed,
+      `first answer after ${first}, all after ${all}`,
+    );
+  }
+
+  async #verify(lab: DrillLab, withinMs: number): Promise<void> {
+    let said = "";
+    const found = await this.#poll(withinMs, async () => {
+      const verified = await lab.verify();
+      said = verified.said;
+      return verified.isEqual ? undefined : verified.said;
+    });
+    this.#check("isthmus verify finds no difference", found === undefined, said);
   }
 
   #begin(what: string): void {
@@ -476,7 +506,11 @@ export class DrillRun {
       startedAt,
       endedAt: Date.now(),
       checks: this.#checks,
-      rtoMs: worst(faults.flatMap((fault) => Object.values(fault.rtoMs))),
+      rtoMs: worst(
+        this.#moves.length > 0
+          ? this.#moves
+          : faults.flatMap((fault) => Object.values(fault.rtoMs)),
+      ),
       recoveryMs: worst(faults.flatMap((fault) => Object.values(fault.recoveryMs))),
       rpo: verdict === null ? null : lost + resurrected + excused,
       load: { acknowledged: this.#acknowledged, failed: this.#load?.failed ?? 0 },
@@ -505,6 +539,8 @@ function inText(step: Exclude<Step, { action: "repeat" }>): string {
       return `slow ${step.bytesPerSecond / 1024} KiB/s`;
     case "flaky":
       return `flaky: connections last ${inWords(step.ms)}`;
+    case "move-traffic":
+      return `move-traffic of ${step.of} to ${step.to}`;
     case "pause":
       return `pause ${step.process} ${step.at} ${inWords(step.ms)}`;
     case "kill":
@@ -521,6 +557,7 @@ function inText(step: Exclude<Step, { action: "repeat" }>): string {
     case "start-site":
       return `${step.action} ${step.at}`;
     case "heal":
+    case "verify":
     case "expect":
       return step.action;
   }

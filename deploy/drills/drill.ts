@@ -63,6 +63,15 @@ export type Step =
   | { readonly action: "kill-site"; readonly at: LabSiteName }
   /** All of it again; its Infinispan is empty. */
   | { readonly action: "start-site"; readonly at: LabSiteName }
+  /** Whoever writes at a site writes at the other from now on, through its front door, as when a load balancer moves traffic. */
+  | {
+      readonly action: "move-traffic";
+      readonly of: LabSiteName;
+      readonly to: LabSiteName;
+      readonly withinMs: number;
+    }
+  /** `isthmus verify`, until no key differs. */
+  | { readonly action: "verify"; readonly withinMs: number }
   | ({ readonly action: "pause"; readonly ms: number } & Whose)
   | ({ readonly action: "start" } & Whose)
   | ({ readonly action: "stop" } & Whose)

@@ -112,6 +112,14 @@ const ACTIONS: { readonly [A in Step["action"]]: Reader<Extract<Step, { action: 
   ),
   "kill-site": mapped(mapping({ at: required(site) }), ({ at }) => ({ action: "kill-site", at })),
   "start-site": mapped(mapping({ at: required(site) }), ({ at }) => ({ action: "start-site", at })),
+  "move-traffic": mapped(
+    mapping({ of: required(site), to: required(site), within: withDefault(span, 10_000) }),
+    ({ of, to, within }) => ({ action: "move-traffic", of, to, withinMs: within }),
+  ),
+  verify: mapped(mapping({ within: withDefault(span, 30_000) }), ({ within }) => ({
+    action: "verify",
+    withinMs: within,
+  })),
   pause: mapped(mapping({ ...whose, for: required(span) }), ({ process, at, for: ms }) => ({
     action: "pause",
     process,
@@ -222,14 +230,20 @@ const anyBody: Reader<Drill> = mapped(
 const body: Reader<Drill> = checked(anyBody, ({ sites, steps, frontDoor }, place, file) => {
   const named = [...allSteps(steps).flatMap(sitesOf), ...(frontDoor?.at ?? [])];
   const missing = named.find((each) => !sites.includes(each));
-  if (missing === undefined) return true;
-  const why = `a step names ${missing}, the drill's sites are ${sites.join(", ")}: say sites: 3`;
+  const moved = allSteps(steps).filter(({ action }) => action === "move-traffic");
+  const shut = moved.flatMap(sitesOf).find((each) => frontDoor?.at.includes(each) !== true);
+  if (missing === undefined && shut === undefined) return true;
+  const why =
+    missing === undefined
+      ? `traffic moves between front doors: name ${shut} in frontDoor.at`
+      : `a step names ${missing}, the drill's sites are ${sites.join(", ")}: say sites: 3`;
   file.error(place, ErrorCode.FileKeysClash, why);
   return false;
 });
 
 function sitesOf(named: Step): LabSiteName[] {
   if ("at" in named) return [named.at];
+  if (named.action === "move-traffic") return [named.of, named.to];
   if (named.action !== "expect") return [];
   const { gapAt, problem, refilled } = named.expectation;
   return [gapAt, problem?.at, refilled].filter((each) => each !== undefined);

@@ -242,7 +242,8 @@ describe("at both sites at the same moment", () => {
         person.exchange(given, code),
         person.exchange(other, code),
       ]);
-      expect(answers.map(({ status }) => status).sort(), `code ${i}`).toEqual([200, 400]);
+      const statuses = answers.map(({ status }) => status);
+      expect(new Set(statuses), `code ${i}`).toEqual(new Set([200, 400]));
     }
   });
 

@@ -13,19 +13,16 @@ final class Survivors {
   /** By key, from its last acknowledged operation on; a key has one writer. */
   private static final Map<String, List<Journal.Line>> LAST = new ConcurrentHashMap<>();
 
-  private static volatile long longestMs;
-
   private Survivors() {}
 
   static void add(Journal.Line line) {
-    longestMs = Math.max(longestMs, line.to() - line.from());
     List<Journal.Line> before = LAST.getOrDefault(line.key(), List.of());
     List<Journal.Line> after = new ArrayList<>(line.isAcknowledged() ? List.of() : before);
     after.add(line);
     LAST.put(line.key(), after);
   }
 
-  /** How many keys were looked for, how many are not as acknowledged, how long the longest operation took in ms, and an example. */
+  /** How many keys were looked for, how many are not as acknowledged, and an example. */
   static String of(String dead, List<Site> sites, String cacheName) {
     Set<String> checked = new HashSet<>();
     int lost = 0;
@@ -44,6 +41,6 @@ final class Survivors {
         example = key + " at " + site.name() + " is " + shown + " not " + entry.getValue();
       }
     }
-    return checked.size() + " " + lost + " " + longestMs + " " + example;
+    return checked.size() + " " + lost + " " + example;
   }
 }

@@ -163,6 +163,8 @@ final class Verdict {
     text.append(",\"excused\":").append(excused.size());
     text.append(",\"excusedMs\":").append(excusedMs);
     text.append(",\"settledMs\":").append(settledMs);
+    long longestMs = lines.stream().mapToLong(line -> line.to() - line.from()).max().orElse(0);
+    text.append(",\"longestMs\":").append(longestMs);
     for (String name : List.of("lost", "altered", "resurrected", "unexpected", "differing"))
       text.append(",\"" + name + "\":").append(counts.getOrDefault(name, 0));
     text.append(",\"inFlight\":[");

@@ -4,20 +4,22 @@ import java.io.InputStreamReader;
 import java.nio.charset.StandardCharsets;
 import java.nio.file.Path;
 import java.util.ArrayList;
+import java.util.HashMap;
 import java.util.List;
+import java.util.Map;
 import java.util.Set;
 import java.util.SplittableRandom;
 import java.util.concurrent.ConcurrentHashMap;
 import java.util.concurrent.atomic.AtomicLong;
 import org.infinispan.client.hotrod.RemoteCache;
-import org.infinispan.client.hotrod.RemoteCacheManager;
 
 /**
  * Writes at every site until told to stop. Each site has keys of its own, each key one thread, so the last acknowledged
  * operation on it is what must show; keys that all sites write are for comparing only. Commands come on stdin: {@code burst MS}
  * (as fast as it goes for so long, or until {@code calm}; answered once operations are in flight), {@code pace WRITES_A_SECOND}, {@code away SITE} and {@code back SITE} (nobody writes there
  * meanwhile, and then only puts until {@code heard SITE}), {@code shot SITE} (see {@link Shot}), {@code missing SITE} (see {@link Refill}), {@code survived SITE} (see
- * {@link Survivors}), {@code stop}. Answers go to stdout.
+ * {@link Survivors}), {@code move SITE TO MS} (its writers write there from now on, see {@link Moves}), {@code stop}. Answers go to
+ * stdout.
  */
 final class Writers {
   private static final int FORCE_MS = 20;
@@ -47,15 +49,14 @@ final class Writers {
     int threads = options.number("threads");
     perThread = options.number("rate") / (double) (threads * sites.size());
     Journal journal = new Journal(Path.of(options.text("journal")));
-    List<RemoteCacheManager> managers = new ArrayList<>();
+    Map<String, RemoteCache<byte[], byte[]>> caches = new HashMap<>();
     List<Thread> writers = new ArrayList<>();
+    for (Site site : sites)
+      caches.put(site.name(), Site.cache(site.connect(), options.text("cache")));
     for (Site site : sites) {
-      RemoteCacheManager manager = site.connect();
-      managers.add(manager);
-      RemoteCache<byte[], byte[]> cache = Site.cache(manager, options.text("cache"));
       for (int i = 0; i < threads; i++) {
         int thread = i;
-        writers.add(new Thread(() -> write(options, site, thread, threads, cache, journal)));
+        writers.add(new Thread(() -> write(options, site, thread, threads, caches, journal)));
       }
     }
     Thread flusher = new Thread(() -> force(journal));
@@ -65,7 +66,7 @@ final class Writers {
     probes.start();
     for (Thread writer : writers) writer.start();
     tell("ready");
-    obey(threads * sites.size(), options);
+    obey(threads, threads * sites.size(), options);
     for (Thread writer : writers) writer.join();
     probes.stop();
     journal.close();
@@ -82,7 +83,7 @@ final class Writers {
     System.out.flush();
   }
 
-  private static void obey(int threads, Options options) throws IOException, InterruptedException {
+  private static void obey(int threadsOfSite, int threads, Options options) throws IOException, InterruptedException {
     BufferedReader commands =
         new BufferedReader(new InputStreamReader(System.in, StandardCharsets.UTF_8));
     for (String line = commands.readLine(); line != null; line = commands.readLine()) {
@@ -101,6 +102,10 @@ final class Writers {
         }
         case "survived" ->
             tell("survived " + Survivors.of(words[1], options.sites(), options.text("cache")));
+        case "move" -> {
+          long msMax = Long.parseLong(words[3]);
+          tell("moved " + Moves.move(words[1], words[2], threadsOfSite, msMax));
+        }
         case "away" -> AWAY.add(words[1]);
         case "back" -> {
           UNHEARD.add(words[1]);
@@ -145,7 +150,7 @@ final class Writers {
       Site site,
       int thread,
       int threads,
-      RemoteCache<byte[], byte[]> cache,
+      Map<String, RemoteCache<byte[], byte[]>> caches,
       Journal journal) {
     int keys = options.number("keys") / threads;
     int shared = options.number("conflictKeys");
@@ -155,14 +160,14 @@ final class Writers {
     double due = System.nanoTime();
     while (!isStopped) {
       due = pause(due, random);
-      while (isAway(site) && !isStopped) rest(AWAY_MS);
+      while (isAway(site) && Moves.of(site).equals(site.name()) && !isStopped) rest(AWAY_MS);
       String key =
           random.nextInt(100) < sharedPercent
               ? "shared:" + random.nextInt(shared)
               : site.name() + ":" + thread + ":" + random.nextInt(keys);
       // To remove a key that an emptied cache does not hold changes nothing there: unheard it leaves no trace.
       boolean isPut = random.nextInt(100) >= removePercent || UNHEARD.contains(site.name());
-      one(site, key, isPut, cache, journal);
+      Moves.answered(one(site, key, isPut, caches.get(Moves.of(site)), journal), thread);
     }
   }
 
@@ -181,7 +186,7 @@ final class Writers {
     return next;
   }
 
-  private static void one(
+  private static Journal.Line one(
       Site site, String key, boolean isPut, RemoteCache<byte[], byte[]> cache, Journal journal) {
     long seq = SEQUENCE.incrementAndGet();
     byte[] keyBytes = key.getBytes(StandardCharsets.UTF_8);
@@ -204,6 +209,7 @@ final class Writers {
     Survivors.add(line);
     // What fails once fails again at once.
     if (!isAcknowledged) rest(FAILED_MS);
+    return line;
   }
 
   private static void rest(int ms) {

@@ -90,6 +90,25 @@ ${tail}`,
     expect(drillsNamed("kill-site", ".")).toHaveLength(1);
   });
 
+  it("may move writers from one front door to another, and ask verify", () => {
+    const steps = `steps:
+  - move-traffic: { of: nyc, to: lon, within: 5s }
+  - verify: {}
+`;
+    const doors = (at: string) => `frontDoor: { onTimeout: degrade, at: [${at}] }\n`;
+    const { value } = parseDrill(`${head}${doors("nyc, lon")}${steps}${tail}`, "mine.yaml");
+    expect(value?.steps).toEqual([
+      { action: "move-traffic", of: "nyc", to: "lon", withinMs: 5_000 },
+      { action: "verify", withinMs: 30_000 },
+    ]);
+    expect(faults(`${head}${doors("nyc")}${steps}${tail}`)).toEqual([
+      expect.stringContaining("traffic moves between front doors: name lon in frontDoor.at"),
+    ]);
+    expect(faults(`${head}${steps}${tail}`)).toEqual([
+      expect.stringContaining("name nyc in frontDoor.at"),
+    ]);
+  });
+
   it("is for two sites or three, and names none of the others", () => {
     const steps = `steps:
   - expect: { refilled: sfo, within: 1m }
