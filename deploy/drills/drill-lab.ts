@@ -294,7 +294,7 @@ export class DrillLab {
   /** Starts a second process of a site, which must end by itself and say why. @throws IsthmusError DrillStepFailed */
   async startSecond(at: LabSiteName): Promise<string> {
     const program = join(projectRoot(), "deploy", "bin", "isthmus.mjs");
-    const args = [program, "run", "-f", this.#lab.folder.file, "--site", at];
+    const args = [program, "run", "-f", this.file, "--site", at];
     const [code, said] = await new Promise<[unknown, string]>((resolve) => {
       execFile(process.execPath, args, { timeout: SECOND_MS_MAX }, (error, stdout, stderr) =>
         resolve([error === null ? 0 : (error.code ?? error.signal), stdout + stderr]),
@@ -308,17 +308,9 @@ export class DrillLab {
     );
   }
 
-  /** What `isthmus verify` says of the drill's cache, and whether no key differs. */
-  async verify(): Promise<{ isEqual: boolean; said: string }> {
-    const program = join(projectRoot(), "deploy", "bin", "isthmus.mjs");
-    const args = [program, "verify", "-f", this.#lab.folder.file, "--cache", DRILL_CACHE];
-    const options = { timeout: VERIFY_MS_MAX };
-    return new Promise((resolve) => {
-      execFile(process.execPath, args, options, (error, stdout, stderr) => {
-        const said = (stdout || stderr).trim().split("\n")[0] ?? "";
-        resolve({ isEqual: error === null, said });
-      });
-    });
+  /** The lab's `isthmus.yaml`. */
+  get file(): string {
+    return this.#lab.folder.file;
   }
 
   /** Stops everything; `keep` leaves the folder, logs and data, for whoever wants to look. */
@@ -353,6 +345,23 @@ export class DrillLab {
 
 function lastLine(log: string): string {
   return readFileSync(log, "utf8").trimEnd().split("\n").at(-1) ?? "";
+}
+
+/** What `isthmus verify` says first, and whether no key differs; of one cache, or of all. */
+export async function verifySites(
+  file: string,
+  cache?: string,
+): Promise<{ isEqual: boolean; said: string }> {
+  const program = join(projectRoot(), "deploy", "bin", "isthmus.mjs");
+  const args = [program, "verify", "-f", file, ...(cache === undefined ? [] : ["--cache", cache])];
+  return new Promise((resolve) => {
+    execFile(process.execPath, args, { timeout: VERIFY_MS_MAX }, (error, stdout, stderr) => {
+      const lines = (stdout || stderr).trim().split("\n");
+      // With several caches, the first line that tells of a difference.
+      const said = lines.find((line) => error !== null && !line.includes(": 0 keys differ"));
+      resolve({ isEqual: error === null, said: said ?? lines[0] ?? "" });
+    });
+  });
 }
 
 /** Debian's libfaketime, or undefined. */

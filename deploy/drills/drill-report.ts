@@ -59,15 +59,17 @@ export interface DrillReport {
 
 /** A drill that did not run. */
 export function skipped(name: string, summary: string, why: string, failed: boolean): DrillReport {
-  const now = Date.now();
+  const outcome = failed ? "failed" : "skipped";
+  return withoutLoad({ name, summary, outcome, why, startedAt: Date.now(), checks: [] });
+}
+
+/** What a drill found that has no writers and no faults of the usual kind, and ends now. */
+export function withoutLoad(
+  found: Pick<DrillReport, "name" | "summary" | "outcome" | "why" | "startedAt" | "checks">,
+): DrillReport {
   return {
-    name,
-    summary,
-    outcome: failed ? "failed" : "skipped",
-    why,
-    startedAt: now,
-    endedAt: now,
-    checks: [],
+    ...found,
+    endedAt: Date.now(),
     rtoMs: null,
     recoveryMs: null,
     rpo: null,

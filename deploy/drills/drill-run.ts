@@ -5,7 +5,7 @@ import type { LabSiteName } from "../lab/lab-file.ts";
 import type { Say } from "../lab/lab.ts";
 import { Checker } from "./checker.ts";
 import type { Load, Verdict } from "./checker.ts";
-import { DRILL_CACHE, DrillLab, PROOF_CACHE } from "./drill-lab.ts";
+import { DRILL_CACHE, DrillLab, PROOF_CACHE, verifySites } from "./drill-lab.ts";
 import { needsOf } from "./drill.ts";
 import type { Drill, Expectation, Step, Whose } from "./drill.ts";
 import { inWords, worst } from "./drill-report.ts";
@@ -385,7 +385,7 @@ export class DrillRun {
   async #verify(lab: DrillLab, withinMs: number): Promise<void> {
     let said = "";
     const found = await this.#poll(withinMs, async () => {
-      const verified = await lab.verify();
+      const verified = await verifySites(lab.file, DRILL_CACHE);
       said = verified.said;
       return verified.isEqual ? undefined : verified.said;
     });

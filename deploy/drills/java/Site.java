@@ -21,10 +21,14 @@ record Site(String name, String address) {
   private static final MediaType TYPE = MediaType.fromString("application/x-protostream");
 
   RemoteCacheManager connect() {
+    return connect(SOCKET_TIMEOUT_MS);
+  }
+
+  RemoteCacheManager connect(int timeoutMs) {
     ConfigurationBuilder builder = new ConfigurationBuilder();
     // A repeated operation would hide that the first one's outcome is not known.
     builder.addServers(address).marshaller(IdentityMarshaller.INSTANCE).maxRetries(0);
-    builder.socketTimeout(SOCKET_TIMEOUT_MS);
+    builder.socketTimeout(timeoutMs);
     return new RemoteCacheManager(builder.build());
   }
 
