@@ -22,7 +22,9 @@ export interface CacheAgentParts {
   readonly cache: CacheName;
   readonly policy: CachePolicy;
   readonly merges: MergeRegistry;
+  /** Without the keys that stay at their site. */
   readonly connector: CacheConnector;
+  readonly isLocalKey: (key: Key) => boolean;
   readonly ledger: Ledger;
   readonly log: SiteLog;
   readonly head: LogHead;

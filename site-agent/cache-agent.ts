@@ -282,8 +282,8 @@ export class CacheAgent implements CacheHands {
   /** To be called before `recover`. */
   async recoverIntents(): Promise<void> {
     const { connector, ledger } = this.#parts;
-    const { rows, stats } = this;
-    stats.intentsMatched += await this.#intents.recover(rows, connector, (v) => this.#hash(v));
+    const hash = (value: Uint8Array): ValueHash => this.#hash(value);
+    this.stats.intentsMatched += await this.#intents.recover(this.rows, connector, hash);
     await ledger.commit();
   }
 
@@ -585,6 +585,7 @@ export class CacheAgent implements CacheHands {
       merges,
       invalidate: this.#invalidate,
       ...this.#idling,
+      isLocalKey: this.#parts.isLocalKey,
       expirySlackMs: maxClockSkewMs + 2_000,
       unknownWrites: this.#unknownWrites,
       intents: this.#intents,

@@ -15,7 +15,7 @@ export const caches: Verb = {
   name: "caches",
   summary: "show each cache's effective policy and why; with --site, as that site sees it",
   json:
-    '{"caches": [{cache, mode, timeoutMs, onTimeout, conflict, to, rename, evicts, singleUse, reason, ' +
+    '{"caches": [{cache, mode, timeoutMs, onTimeout, conflict, to, rename, evicts, singleUse, localKeys, reason, ' +
     'targets and localName with --site}], "patterns": [{match, mode, reason}]}',
   options: {},
   async run(context: VerbContext): Promise<Exit> {
@@ -76,9 +76,10 @@ function textRow(config: Config, policy: CachePolicy, site: SiteName | undefined
   ];
 }
 
-function extras({ evicts, singleUse, rename }: CachePolicy): string {
+function extras({ evicts, singleUse, rename, localKeys }: CachePolicy): string {
   const parts = [...rename].map(([site, name]) => `${name} at ${site}`);
   if (evicts) parts.push("evicts");
   if (singleUse !== undefined) parts.push(`single use: ${singleUse}`);
+  if (localKeys.length > 0) parts.push(`keys that stay here: ${localKeys.join(" ")}`);
   return parts.length === 0 ? "" : `${parts.join(", ")}; `;
 }

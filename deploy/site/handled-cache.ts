@@ -1,6 +1,7 @@
 import { ErrorCode, type IsthmusError } from "../../topology/errors.ts";
 import { PEER_SILENT_MS } from "../../topology/limits.ts";
 import { type CacheName, logSubject, type SiteName } from "../../topology/names.ts";
+import { localKeysOf, withoutKeys } from "../../topology/policy/local-keys.ts";
 import { type CachePolicy, localName, targetsOf } from "../../topology/policy/cache-policy.ts";
 import type { Inbound } from "../../gateway/receive/inbound.ts";
 import { AppliedTimes } from "../../gateway/receive/applied-times.ts";
@@ -15,6 +16,7 @@ import { Unconfirmed } from "../../gateway/status/unconfirmed.ts";
 import { policyFact } from "../../site-agent/policy-review.ts";
 import { CacheAgent } from "../../site-agent/cache-agent.ts";
 import { SingleUse } from "../../site-agent/front-door/single-use.ts";
+import type { Key } from "../../topology/version/entry.ts";
 import { versionShown } from "../../topology/version/show.ts";
 import { CacheHold } from "./cache-hold.ts";
 import { Pause } from "./pause.ts";
@@ -37,6 +39,10 @@ export class HandledCache {
   readonly agent: CacheAgent | undefined;
   readonly fetcher: AbsentFetcher | undefined;
   readonly idleAsker: IdleAsker | undefined;
+  /** Whether a key stays at this site. */
+  readonly isLocalKey: (key: Key) => boolean;
+  /** What the peers must have too: the conflict policy, and which keys stay at their site. */
+  readonly policyHash: string;
   readonly tombstones: TombstoneRounds | undefined;
   readonly receivers: Receiver[] = [];
   /** Per origin. */
@@ -62,6 +68,10 @@ export class HandledCache {
     this.#site = site;
     this.name = policy.cache;
     this.policy = policy;
+    const { localKeys } = policy;
+    this.isLocalKey = localKeysOf(localKeys);
+    const without = localKeys.length === 0 ? "" : ` without ${localKeys.join(" ")}`;
+    this.policyHash = site.merges.hashOf(policy.conflict) + without;
     const isHandled = policy.mode !== "off" && policy.mode !== "never";
     const targets = isHandled ? targetsOf(site.config, policy, site.name) : [];
     this.unconfirmed = new Map(targets.map((target) => [target, new Unconfirmed()]));
@@ -146,9 +156,9 @@ export class HandledCache {
    * another conflict policy: the sites compare what they have.
    */
   #notePolicy(): void {
-    const { ports, peers, merges } = this.#site;
+    const { ports, peers } = this.#site;
     const before = ports.ledger.fact(policyFact(this.name));
-    if (before === undefined || before === merges.hashOf(this.policy.conflict)) return;
+    if (before === undefined || before === this.policyHash) return;
     for (const peer of peers) this.peerGaps.open(peer, "the conflict policy is another one");
   }
 
@@ -229,12 +239,15 @@ export class HandledCache {
     const { policy } = this;
     const { ports, config, name: site, merges, head, dots, processId, lease } = this.#site;
     const { ledger, log, clock, random, logger, cacheSite } = ports;
+    const { isLocalKey, policyHash } = this;
+    const connector = cacheSite.cache(localName(policy, site));
     return new CacheAgent({
       site,
       cache: this.name,
       policy,
       merges: merges.registry,
-      connector: cacheSite.cache(localName(policy, site)),
+      connector: policy.localKeys.length > 0 ? withoutKeys(connector, isLocalKey) : connector,
+      isLocalKey,
       ledger,
       log,
       head,
@@ -245,7 +258,7 @@ export class HandledCache {
       processId,
       valueBytesMax: config.limits.maxValueBytes,
       maxClockSkewMs: config.limits.maxClockSkewMs,
-      policyHash: merges.hashOf(policy.conflict),
+      policyHash,
       header: () => ({
         epoch: 1,
         term: lease.term,

@@ -19,15 +19,18 @@ export class SiteHolds implements WriteHolds {
   }
 
   use(name: string, { keys }: WriteEffect): KeyUse | undefined {
-    const key = keys?.[0];
-    return key && this.#of(name)?.singleUse?.use(key.toString("latin1"));
+    const key = keys?.[0]?.toString("latin1");
+    if (key === undefined) return undefined;
+    const cache = this.#of(name);
+    return cache?.isLocalKey(key) === true ? undefined : cache?.singleUse?.use(key);
   }
 
   begin(name: string, effect: WriteEffect): HeldWrite | undefined {
     const cache = this.#of(name);
     // Who writes to it may just have made it.
     if (cache?.isMissing === true) cache.agent?.pauses.end();
-    return cache?.hold?.begin(effect);
+    const isLocal = effect.keys?.every((key) => cache?.isLocalKey(key.toString("latin1")) === true);
+    return isLocal === true ? undefined : cache?.hold?.begin(effect);
   }
 
   #of(name: string): HandledCache | undefined {

@@ -41,6 +41,9 @@ import {
   withKeptValues,
   withValue,
   type Plan,
+  type Resolved,
+  resolvedAlone,
+  resolvedNowhere,
   type Wanted,
 } from "./plan.ts";
 
@@ -69,6 +72,8 @@ export interface ApplierParts {
   readonly intents: Intents;
   readonly past: PastStates;
   readonly copies: GivenCopies;
+  /** Whether a key stays at its site: what arrives of it is known of, and never written. */
+  readonly isLocalKey: (key: Key) => boolean;
   readonly listener: () => number;
   /** A key got concurrent versions: once per set of siblings. */
   readonly onConflict: (key: Key, versions: Versions, shows: Shown) => void;
@@ -89,23 +94,6 @@ type Join = (entry: Entry | undefined) => {
   /** Versions of this site that no site will have any more: told as a conflict that they lost. */
   lost?: readonly Sibling[];
 };
-
-/** What shows of a key's versions, and whose values the ledger keeps. */
-interface Resolved {
-  readonly versions: Versions;
-  readonly shows: Shown;
-  readonly keep: readonly Sibling[];
-  /** Whether all values that a merge reads are at hand. */
-  readonly isKnown: boolean;
-}
-
-/** One version alone shows, and its value is in the cache. */
-const resolvedAlone = (versions: Versions): Resolved => ({
-  versions: withKeptValues(versions, []),
-  shows: versions.siblings[0],
-  keep: [],
-  isKnown: true,
-});
 
 /** How one attempt to write ended. `again`: something else was found and staged; look at the key anew. */
 type Written =
@@ -227,8 +215,11 @@ export class Applier {
     const told = lost.length > 0 ? await this.#withHeldValue(key, entry, losing, lost) : losing;
     if (told === undefined) return undefined;
     const { stats, clock, hash, invalidate, rows, ledger, intents, past, copies } = this.#parts;
-    const resolved =
-      joined.siblings.length > 1 ? await this.#resolve(key, entry, joined) : resolvedAlone(joined);
+    const resolved = this.#parts.isLocalKey(key)
+      ? resolvedNowhere(joined)
+      : joined.siblings.length > 1
+        ? await this.#resolve(key, entry, joined)
+        : resolvedAlone(joined);
     if (resolved === undefined) return undefined;
     const { versions, shows, keep, isKnown } = resolved;
     const mergedHash = shows?.kind === "merged" ? hash(shows.value) : undefined;

@@ -79,3 +79,26 @@ export function withValue(versions: Versions, hash: ValueHash, value: Uint8Array
   );
   return { context: versions.context, siblings };
 }
+
+/** What shows of a key's versions, and whose values the ledger keeps. */
+export interface Resolved {
+  readonly versions: Versions;
+  readonly shows: Shown;
+  readonly keep: readonly Sibling[];
+  /** Whether all values that a merge reads are at hand. */
+  readonly isKnown: boolean;
+}
+
+/** One version alone shows, and its value is in the cache. */
+export const resolvedAlone = (versions: Versions): Resolved => ({
+  versions: withKeptValues(versions, []),
+  shows: versions.siblings[0],
+  keep: [],
+  isKnown: true,
+});
+
+/** Nothing shows, whatever the versions are. */
+export const resolvedNowhere = (versions: Versions): Resolved => ({
+  ...resolvedAlone(versions),
+  shows: undefined,
+});

@@ -134,6 +134,7 @@ class OneAgent implements AsyncDisposable {
     this.#ledger = ledger;
     this.cache = new InstantCache();
     this.agent = new CacheAgent({
+      isLocalKey: () => false,
       site: "lon",
       cache: "bench",
       policy: {
@@ -146,6 +147,7 @@ class OneAgent implements AsyncDisposable {
         rename: new Map(),
         evicts: false,
         singleUse: undefined,
+        localKeys: [],
         reason: "the bench",
       },
       merges: new Map(),

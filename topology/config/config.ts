@@ -116,6 +116,8 @@ export interface PolicyRule {
   readonly rename: ReadonlyMap<SiteName, CacheName>;
   readonly singleUse: "home" | undefined;
   readonly evicts: boolean;
+  /** What the text of keys begins with that stay at their site; undefined: what the preset says. */
+  readonly localKeys: readonly string[] | undefined;
   /** Line in the file, from 1. */
   readonly line: number;
 }

@@ -78,6 +78,7 @@ const ruleBody = mapping({
   rename: withDefault(record(knownSite, text("the cache's name there")), new Map()),
   singleUse: optional(choice(["home"] as const)),
   evicts: withDefault(flag, false),
+  localKeys: optional(list(text("what a key's text begins with"))),
 });
 
 /** Reads one rule of `policies`. */

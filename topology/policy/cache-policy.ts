@@ -23,6 +23,8 @@ export interface CachePolicy {
   readonly evicts: boolean;
   /** `home`: the front door asks the key's home before it lets a single use through. */
   readonly singleUse: "home" | undefined;
+  /** What the text of keys begins with that stay at their site. */
+  readonly localKeys: readonly string[];
   /** The rule or the preset's row that decided, for people. */
   readonly reason: string;
 }
@@ -37,6 +39,7 @@ const UNNAMED: Omit<Decision, "mode" | "reason"> = {
   rename: new Map(),
   singleUse: undefined,
   evicts: false,
+  localKeys: undefined,
 };
 
 /**
@@ -44,10 +47,8 @@ const UNNAMED: Omit<Decision, "mode" | "reason"> = {
  * calls local is `never`, whatever a pattern says.
  */
 export function policyOf(config: Config, cache: CacheName): CachePolicy {
-  const { mode, timeoutMs, onTimeout, conflict, to, rename, singleUse, evicts, reason } = decide(
-    config,
-    cache,
-  );
+  const { mode, timeoutMs, onTimeout, conflict, to, rename, singleUse, evicts, localKeys, reason } =
+    decide(config, cache);
   return {
     cache,
     mode,
@@ -58,6 +59,8 @@ export function policyOf(config: Config, cache: CacheName): CachePolicy {
     rename,
     evicts,
     singleUse,
+    // Of a rule that says nothing of them too: a mode is often all that a file changes of a preset's row.
+    localKeys: localKeys ?? presetRow(config.preset, cache)?.localKeys ?? [],
     reason,
   };
 }

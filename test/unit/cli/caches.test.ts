@@ -59,6 +59,7 @@ describe("isthmus caches", () => {
       rename: { lon: "audit2" },
       evicts: true,
       singleUse: null,
+      localKeys: [],
       reason: "policies[1] (line 14)",
       targets: ["lon"],
       localName: "audit",

@@ -34,6 +34,7 @@ describe("a cache's policy", () => {
       rename: new Map(),
       evicts: false,
       singleUse: undefined,
+      localKeys: [],
       reason: "policies[0] (line 4)",
     });
     expect(policyOf(file, "c")).toMatchObject({

@@ -85,6 +85,7 @@ export class ApplierBench {
     const { machine, cache, dirty, stats } = this;
     const { clock, ledger } = machine;
     return new Applier({
+      isLocalKey: () => false,
       ledger,
       rows: this.rows,
       connector: cache,

@@ -35,6 +35,7 @@ class Started {
         rename: new Map(),
         evicts: false,
         singleUse: undefined,
+        localKeys: [],
         reason: "a test",
       },
       policyHash: conflictPolicyHash(conflict),

@@ -10,7 +10,13 @@ export const keycloakPreset: readonly PresetRow[] = [
   { cache: "authorization", mode: "never", reason: LOCAL },
   { cache: "keys", mode: "never", reason: LOCAL },
   { cache: "crl", mode: "never", reason: LOCAL },
-  { cache: "work", mode: "async", reason: "cluster events, kept for their 120 s" },
+  {
+    cache: "work",
+    mode: "async",
+    // Locks of tasks, of one site's nodes: a site that dies must not take the other's along, nor one site's remove end both.
+    localKeys: ["task::"],
+    reason: "cluster events, kept for their 120 s",
+  },
   { cache: "sessions", mode: "sync", reason: SESSION },
   { cache: "clientSessions", mode: "sync", reason: SESSION },
   { cache: "offlineSessions", mode: "sync", reason: SESSION },

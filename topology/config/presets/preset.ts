@@ -7,6 +7,8 @@ import { keycloakPreset } from "./keycloak.ts";
 export interface PresetRow {
   readonly cache: CacheName;
   readonly mode: Mode;
+  /** See the same of a rule. */
+  readonly localKeys?: readonly string[];
   /** Why this mode, for `isthmus caches`. */
   readonly reason: string;
 }
