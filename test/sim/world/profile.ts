@@ -48,7 +48,6 @@ export const SWITCHED_OFF: Readonly<Record<string, string>> = {
     "what a hung process sent may be stored once its successor has made a trimmed log anew, whose term record has the same sequence",
   ledgerAndLogLost:
     "a site that loses its ledger and its log at once knows of itself only what its peers tell",
-  modeSwitch: "what was passed over while a cache was off comes back only by a resync",
 };
 
 export type Rate = (typeof RATES)[number];
@@ -60,12 +59,13 @@ export const FAULTS: readonly Fault[] = [...RATES, ...ACTS];
 /** How the application uses a cache, or what its policy says beside the conflict policy. */
 export type CacheKind = "plain" | "invalidate" | "evicts" | "idle";
 
-/** A handled cache. */
+/** A handled cache; `isOff` while the operator has it so. */
 export interface SimCacheProfile {
   readonly name: string;
   /** The conflict policy as the file writes it. */
   readonly conflict: string;
   readonly kind: CacheKind;
+  readonly isOff?: boolean;
 }
 
 /** What a seed decides of a world before it starts. */
@@ -91,7 +91,7 @@ export interface Profile {
   /** `onTimeout` of the caches whose writers come through front doors, if they do. */
   readonly door: OnTimeout | "none";
   /** What the operator changes, once the faults are over, before the last writes. */
-  readonly change: "none" | "policy" | "site added" | "site removed";
+  readonly change: "none" | "policy" | "mode" | "site added" | "site removed";
 }
 
 const CONFLICTS = [
@@ -140,7 +140,7 @@ export function drawProfile(seed: number, only?: ReadonlySet<Fault>): Profile {
   const losesBoth = faults.has("ledgerLost") || faults.has("takeover");
   if (losesBoth && "ledgerAndLogLost" in SWITCHED_OFF) faults.delete("logDeleted");
   const paceMs = random.pick([4, 20, 80, 250]);
-  const changes = ["none", "none", "none", "none", "policy", "site added", "site removed"] as const;
+  const changes = ["none", "none", "none", "mode", "policy", "site added", "site removed"] as const;
   const change = random.pick(changes);
   return {
     seed,

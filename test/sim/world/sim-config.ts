@@ -34,10 +34,11 @@ export function configOf({
 }
 
 function ruleOf(
-  { name, conflict, kind }: SimCacheProfile,
+  { name, conflict, kind, isOff }: SimCacheProfile,
   sites: readonly string[],
   door: Profile["door"],
 ): string {
+  if (isOff === true) return `  - match: ${name}\n    mode: "off"\n`;
   // The same list, and so the same policy, whether or not a third site is there.
   const order = conflict.replace("SITES", sites.slice(0, 2).toReversed().join(", "));
   const held = door === "none" ? "async" : `sync\n    onTimeout: ${door}`;

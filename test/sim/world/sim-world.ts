@@ -49,6 +49,8 @@ const REST_MS = 1_500;
 const BOUNDS_EVERY = 64;
 /** An event is looked at by then, in ms: what lost its listener longer ago is none of its. */
 const UNTOLD_MS = 10_000;
+/** Writes of clients while a cache is off. */
+const OFF_WRITES = 10;
 /** A cache is filled again within this, in ms, and before so many of the writes to it comes a client. */
 const REFILL_MS = 5_000;
 const REFILL_FIRST = 0.5;
@@ -207,7 +209,7 @@ export class World {
   async #change(): Promise<void> {
     const { change, caches } = this.#profile;
     if (change === "none") return;
-    if (change !== "policy" && this.#everySite.length < 3) return;
+    if (change.startsWith("site") && this.#everySite.length < 3) return;
     this.#counts.add(`rare: ${change} changed`);
     this.#trace.add(`the operator's change: ${change}`);
     const last = this.#everySite.at(-1);
@@ -224,7 +226,30 @@ export class World {
       const isPlain = cache.kind === "plain" && change === "policy";
       return isPlain && other !== undefined ? { ...cache, conflict: other } : cache;
     });
+    if (change === "mode") await this.#off(caches);
     this.#configure(changed);
+    await this.#restart();
+    await this.#settle(`after the change of ${change}`);
+  }
+
+  /** A cache is off for a while, at one site after the other, and clients go on with it. */
+  async #off([cache, ...others]: Profile["caches"]): Promise<void> {
+    if (cache === undefined) return;
+    this.#configure([{ ...cache, isOff: true }, ...others]);
+    await this.#restart();
+    for (let i = 0; i < OFF_WRITES; i++) {
+      const { name } = this.#random.pick(this.#sites);
+      const [, key] = this.#random.pick(this.#everyKey().filter(([of]) => of === cache.name));
+      this.#clients.get(name)?.probe(cache.name, key, `off${i}`, this.#random.chance(0.4));
+      await this.#time.run(this.#time.now + this.#random.between(0, 50));
+    }
+    // Nobody saw which of them came before which.
+    const oracle = this.#oracles.get(cache.name);
+    for (const { name } of this.#sites)
+      for (const key of oracle?.keys() ?? []) oracle?.unsure(name, key);
+  }
+
+  async #restart(): Promise<void> {
     for (const site of this.#sites) {
       site.endFormer();
       if (site.isRunning && this.#random.chance(0.5)) void site.stop();
@@ -232,7 +257,6 @@ export class World {
       await this.#time.run(this.#time.now + this.#random.between(0, 500));
       if (!site.isRunning) site.start();
     }
-    await this.#settle(`after the change of ${change}`);
   }
 
   #configure(caches: Profile["caches"]): void {
