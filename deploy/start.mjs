@@ -4,6 +4,7 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { build } from "./start/build.mjs";
+import { chromium } from "./start/chromium.mjs";
 import { Missing, ROOT, run, say } from "./start/ground.mjs";
 import {
   drillCheckerClassPath,
@@ -44,6 +45,7 @@ async function which([thing]) {
     keycloak,
     "keycloak-persistent-sessions": keycloakPersistentSessions,
     postgres,
+    chromium,
   };
   const find = things[thing];
   if (find === undefined) {

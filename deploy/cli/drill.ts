@@ -2,13 +2,12 @@ import { mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join, resolve } from "node:path";
 import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
-import { catalogue, drillsNamed } from "../drills/catalogue.ts";
 import { faketimeLibrary } from "../drills/drill-lab.ts";
-import { DrillRun } from "../drills/drill-run.ts";
 import { inWords, skipped } from "../drills/drill-report.ts";
-import type { DrillReport } from "../drills/drill-report.ts";
-import { needsOf } from "../drills/drill.ts";
-import type { Drill, Need } from "../drills/drill.ts";
+import type { Check, DrillReport } from "../drills/drill-report.ts";
+import type { Need } from "../drills/drill.ts";
+import { rehearsals, rehearsalsNamed } from "../drills/rehearsals.ts";
+import type { Rehearsal } from "../drills/rehearsals.ts";
 import { writeReports } from "../drills/report-files.ts";
 import { which } from "../lab/which.ts";
 import { textTable } from "../status/text-table.ts";
@@ -40,17 +39,17 @@ export const drill: Verb = {
 };
 
 function list({ json, stdout }: VerbContext): Exit {
-  const drills = catalogue().map((each) => ({
+  const drills = rehearsals().map((each) => ({
     name: each.name,
     summary: each.summary,
-    groups: ["all", ...each.groups],
-    needs: needsOf(each),
+    groups: each.alone ? each.groups : ["all", ...each.groups],
+    needs: each.needs,
   }));
   if (json) stdout.write(`${JSON.stringify({ drills }, null, 2)}\n`);
   else {
     const rows = drills.map((each) => [
       each.name,
-      each.groups.join(" "),
+      each.groups.join(" ") || "-",
       each.needs.join(" ") || "-",
       each.summary,
     ]);
@@ -60,7 +59,7 @@ function list({ json, stdout }: VerbContext): Exit {
 }
 
 async function run(name: string, context: VerbContext): Promise<Exit> {
-  const drills = drillsNamed(name, context.cwd);
+  const drills = rehearsalsNamed(name, context.cwd);
   const stopping = new AbortController();
   const stop = () => stopping.abort();
   process.once("SIGINT", stop);
@@ -87,12 +86,12 @@ async function run(name: string, context: VerbContext): Promise<Exit> {
 }
 
 async function one(
-  each: Drill,
+  each: Rehearsal,
   smoke: boolean,
   { stderr }: VerbContext,
   signal: AbortSignal,
 ): Promise<DrillReport> {
-  for (const need of needsOf(each)) {
+  for (const need of each.needs) {
     const missing = await whyMissing(need);
     if (missing === undefined) continue;
     const required = (process.env["ISTHMUS_REQUIRE"] ?? "").split(",");
@@ -102,7 +101,7 @@ async function one(
   const folder = mkdtempSync(join(tmpdir(), "isthmus-drill-"));
   rmSync(folder, { recursive: true });
   const say = (line: string) => stderr.write(`${each.name}: ${line}\n`);
-  return new DrillRun(each, { folder, smoke, say, signal }).run();
+  return each.run({ folder, smoke, say, signal });
 }
 
 async function whyMissing(need: Need): Promise<string | undefined> {
@@ -114,11 +113,17 @@ async function whyMissing(need: Need): Promise<string | undefined> {
         ? "it needs libfaketime: install Debian's faketime"
         : undefined;
     case "toxiproxy":
-      return which("toxiproxy").then(
-        () => undefined,
-        (error: Error) => error.message,
-      );
+      return whyNoneOf("toxiproxy");
+    case "keycloak":
+      return (await whyNoneOf("postgres")) ?? whyNoneOf("keycloak");
   }
+}
+
+function whyNoneOf(thing: Parameters<typeof which>[0]): Promise<string | undefined> {
+  return which(thing).then(
+    () => undefined,
+    (error: Error) => error.message,
+  );
 }
 
 /** One drill for people: each check, then what was measured. */
@@ -126,9 +131,8 @@ function told(report: DrillReport): string {
   const { name, outcome, why, checks, load, rpo, rtoMs, recoveryMs, lag, faults, verdict } = report;
   const took = inWords(report.endedAt - report.startedAt);
   const lines = [`${name}: ${outcome} in ${took}${why === null ? "" : `: ${why}`}`];
-  for (const check of checks)
-    lines.push(`  ${check.passed ? "ok    " : "FAILED"}  ${check.name}: ${check.detail}`);
-  if (checks.length > 0) {
+  for (const check of checks) lines.push(`  ${mark(check)}  ${check.name}: ${check.detail}`);
+  if (load.acknowledged + load.failed > 0) {
     lines.push(`  ${load.acknowledged} writes acknowledged, ${load.failed} answered by an error`);
     const rto =
       faults.length === 0 ? "" : `; RTO ${inWords(rtoMs)}, recovery ${inWords(recoveryMs)}`;
@@ -139,6 +143,11 @@ function told(report: DrillReport): string {
       lines.push(`  lag ${way}: p50 ${inWords(p50)}, p99 ${inWords(p99)}, max ${inWords(max)}`);
   }
   return `${lines.join("\n")}\n`;
+}
+
+function mark({ passed, isSkipped }: Check): string {
+  if (isSkipped === true) return "-     ";
+  return passed ? "ok    " : "FAILED";
 }
 
 function total(reports: readonly DrillReport[]): string {

@@ -1,7 +1,6 @@
 import { existsSync, readFileSync, readdirSync } from "node:fs";
 import { join, resolve } from "node:path";
 import { renderDiagnostic } from "../../topology/config/diagnostic.ts";
-import { didYouMean } from "../../topology/config/suggest.ts";
 import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
 import { projectRoot } from "../lab/which.ts";
 import type { Drill } from "./drill.ts";
@@ -14,25 +13,9 @@ export function catalogue(): Drill[] {
   return files.sort().map((file) => readDrill(join(folder, file), file));
 }
 
-/**
- * The drills that a word means: those of a group (`smoke`, or `all`), the one of that name, or that of a file.
- *
- * @throws IsthmusError DrillUnknown, or the first fault of the file
- */
-export function drillsNamed(word: string, cwd: string): Drill[] {
-  if (/\.ya?ml$/.test(word)) return [readDrill(resolve(cwd, word), word)];
-  const drills = catalogue();
-  const found = drills.filter(
-    ({ name, groups, alone }) =>
-      (word === "all" && !alone) || name === word || groups.some((group) => group === word),
-  );
-  if (found.length > 0) return found;
-  const names = ["all", "smoke", ...drills.map(({ name }) => name)];
-  throw new IsthmusError(
-    ErrorCode.DrillUnknown,
-    `no drill is named ${JSON.stringify(word)}${didYouMean(word, names)}`,
-    { hint: "isthmus drill list shows every drill" },
-  );
+/** The drill of a file of the user's. @throws IsthmusError DrillUnknown, or the first fault of the file */
+export function drillOf(file: string, cwd: string): Drill {
+  return readDrill(resolve(cwd, file), file);
 }
 
 function readDrill(path: string, name: string): Drill {

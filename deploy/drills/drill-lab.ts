@@ -22,6 +22,7 @@ import { projectRoot } from "../lab/which.ts";
 import type { CacheAddress } from "./checker.ts";
 import { TARGETS } from "./drill.ts";
 import type { DoorShape, FOLDERS, Need, Target, Whose } from "./drill.ts";
+import { startCache } from "./start-cache.ts";
 import { Toxiproxy } from "./toxiproxy.ts";
 
 /** The cache that a drill writes, and one that nothing replicates, for the checker's proof. */
@@ -37,12 +38,6 @@ const STOP_MS_MAX = 30_000;
 const SECOND_MS_MAX = 60_000;
 /** One comparison has ended by then, in ms. */
 const VERIFY_MS_MAX = 60_000;
-/** An Infinispan that is not ready by then hangs, in ms; most are after 10 s. */
-const HUNG_START_MS = 60_000;
-/** So often it is started again. */
-const HUNG_STARTS_MAX = 2;
-/** A JVM has written its threads by then, in ms. */
-const THREAD_DUMP_MS = 2_000;
 
 const KIND: Readonly<Record<Target, LabProcess["kind"]>> = {
   site: "isthmus",
@@ -181,26 +176,9 @@ export class DrillLab {
     await this.#lab.start(KIND[whose.process], whose.at, this.#signal, environment);
   }
 
-  /**
-   * Starts an Infinispan that was killed or stopped, empty, and resolves once it is ready, with how often it hung at its
-   * start: 16.0.7 does so now and then when clients ask it meanwhile. Then its threads are in its log, and it is killed and
-   * started again, as a liveness probe would do it.
-   */
-  async startEmpty(at: LabSiteName): Promise<number> {
-    for (let hung = 0; ; hung++) {
-      rmSync(join(this.#site(at), "infinispan", "data"), { recursive: true, force: true });
-      const late = AbortSignal.timeout(hung < HUNG_STARTS_MAX ? HUNG_START_MS : 2 ** 31 - 1);
-      try {
-        await this.#lab.start("infinispan", at, AbortSignal.any([this.#signal, late]));
-        return hung;
-      } catch (error) {
-        const part = this.#part({ process: "infinispan", at });
-        if (this.#signal.aborted || !late.aborted || !(await isRunning(part))) throw error;
-        process.kill(part.pid, "SIGQUIT");
-        await sleep(THREAD_DUMP_MS);
-        await this.kill({ process: "infinispan", at });
-      }
-    }
+  /** Starts an Infinispan that was killed or stopped, empty: see {@link startCache}. */
+  startEmpty(at: LabSiteName): Promise<number> {
+    return startCache(this.#lab, at, true, this.#signal);
   }
 
   /**

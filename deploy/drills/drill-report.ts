@@ -6,8 +6,12 @@ import type { Told } from "./status-watch.ts";
 export interface Check {
   readonly name: string;
   readonly passed: boolean;
+  /** It could not be looked at on this machine, which is no failure here. */
+  readonly isSkipped?: boolean;
   /** What was found, in words and figures. */
   readonly detail: string;
+  /** How long that took. */
+  readonly ms?: number;
 }
 
 /** One fault, and how long writes did not come through. Times are ms since the epoch, durations ms. */

@@ -131,7 +131,7 @@ export interface Drill {
 }
 
 /** Something that a drill needs beyond a lab. */
-export type Need = "toxiproxy" | "root" | "faketime";
+export type Need = "toxiproxy" | "root" | "faketime" | "keycloak";
 
 const NEED_OF: Partial<Record<Step["action"], Need>> = {
   cut: "toxiproxy",

@@ -1,6 +1,6 @@
 import { mkdirSync, writeFileSync } from "node:fs";
 import { join } from "node:path";
-import type { DrillReport } from "./drill-report.ts";
+import type { Check, DrillReport } from "./drill-report.ts";
 import { escaped } from "./markup.ts";
 import { renderPage } from "./report-page.ts";
 
@@ -18,20 +18,19 @@ export function renderJUnit(reports: readonly DrillReport[]): string {
   const suites = reports.map((report) => {
     const failures = report.checks.filter((check) => !check.passed).length;
     const isUnchecked = report.checks.length === 0;
-    const cases = report.checks.map((check) =>
-      testCase(report, check.name, check.passed, check.detail),
-    );
+    const left = report.checks.filter(({ isSkipped }) => isSkipped === true).length;
+    const cases = report.checks.map((check) => testCase(report, check));
     // A drill that could not run at all still shows, as skipped or failed.
-    if (isUnchecked && report.outcome === "skipped")
+    const isSkipped = report.outcome === "skipped";
+    if (isUnchecked)
       cases.push(
-        `    <testcase classname="${escaped(report.name)}" name="runs"><skipped message="${escaped(report.why ?? "")}"/></testcase>\n`,
+        testCase(report, { name: "runs", passed: isSkipped, isSkipped, detail: report.why ?? "" }),
       );
-    else if (isUnchecked) cases.push(testCase(report, "runs", false, report.why ?? ""));
     const counts = {
       name: report.name,
       tests: cases.length,
       failures: isUnchecked && report.outcome === "failed" ? 1 : failures,
-      skipped: report.outcome === "skipped" ? 1 : 0,
+      skipped: isSkipped ? 1 : left,
       time: ((report.endedAt - report.startedAt) / 1000).toFixed(3),
       timestamp: new Date(report.startedAt).toISOString(),
     };
@@ -43,13 +42,11 @@ export function renderJUnit(reports: readonly DrillReport[]): string {
   return `<?xml version="1.0" encoding="UTF-8"?>\n<testsuites>\n${suites.join("")}</testsuites>\n`;
 }
 
-function testCase(
-  { name: drill }: DrillReport,
-  name: string,
-  passed: boolean,
-  detail: string,
-): string {
-  const open = `    <testcase classname="${escaped(drill)}" name="${escaped(name)}">`;
+function testCase({ name: drill }: DrillReport, check: Check): string {
+  const { name, passed, isSkipped, detail, ms } = check;
+  const time = ms === undefined ? "" : ` time="${(ms / 1000).toFixed(3)}"`;
+  const open = `    <testcase classname="${escaped(drill)}" name="${escaped(name)}"${time}>`;
+  if (isSkipped === true) return `${open}<skipped message="${escaped(detail)}"/></testcase>\n`;
   if (passed) return `${open}<system-out>${escaped(detail)}</system-out></testcase>\n`;
   return `${open}<failure message="${escaped(detail)}"/></testcase>\n`;
 }

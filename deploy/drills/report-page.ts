@@ -31,10 +31,10 @@ ${reports.map(section).join("")}</body></html>
 }
 
 function section(report: DrillReport): string {
-  const checks = report.checks.map(
-    ({ name, passed, detail }) =>
-      `<tr><td class="${passed ? "passed" : "failed"}">${passed ? "passed" : "failed"}</td><td>${escaped(name)}</td><td>${escaped(detail)}</td></tr>\n`,
-  );
+  const checks = report.checks.map(({ name, passed, isSkipped, detail }) => {
+    const outcome = isSkipped === true ? "skipped" : passed ? "passed" : "failed";
+    return `<tr><td class="${outcome}">${outcome}</td><td>${escaped(name)}</td><td>${escaped(detail)}</td></tr>\n`;
+  });
   const faults = report.faults.map((fault) => {
     const ways = Object.entries(fault.rtoMs).map(
       ([way, ms]) =>

@@ -40,7 +40,7 @@ export class StatusWatch {
     for (const site of this.#sites) {
       const status = this.#newest.get(site);
       if (status === undefined) return `${site} does not answer`;
-      const why = whyNot(status);
+      const why = whyNotLevel(status);
       if (why !== undefined) return `${site}: ${why}`;
     }
     return undefined;
@@ -98,7 +98,8 @@ function* tells(status: SiteStatus): Generator<[Told["kind"], string]> {
   }
 }
 
-function whyNot(status: SiteStatus): string | undefined {
+/** Why a site is not level, by its own status: up to date, without a gap or a problem; undefined when it is. */
+export function whyNotLevel(status: SiteStatus): string | undefined {
   if (status.state !== "active") return `its process is ${status.state}`;
   const [problem] = status.problems;
   if (problem !== undefined) return problem.what;

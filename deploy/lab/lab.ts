@@ -110,7 +110,8 @@ export class Lab {
   }
 
   /**
-   * Starts a process again that ended, and resolves once it is ready. `environment` is for a site's process.
+   * Starts a process again that ended, and resolves once it is ready: once `why` finds nothing against it. `environment` is for
+   * a site's process.
    *
    * @throws IsthmusError LabProcessFailed, LabInTheWay when it still runs
    */
@@ -119,6 +120,7 @@ export class Lab {
     site: LabSiteName,
     signal: AbortSignal,
     environment: Readonly<Record<string, string>> = {},
+    why: typeof whyNotReady = whyNotReady,
   ): Promise<LabProcess> {
     const running = this.#running;
     assert(running !== undefined, "the lab was not started");
@@ -129,7 +131,7 @@ export class Lab {
     const part = await STARTS[kind](plan, site, environment);
     state.processes.splice(state.processes.indexOf(old), 1, part);
     this.folder.keep(state);
-    await untilReady(part, signal);
+    await untilReady(part, signal, why);
     return part;
   }
 

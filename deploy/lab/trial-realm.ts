@@ -7,10 +7,10 @@ export const TRIAL_CLIENTS = ["shop", "desk", "wiki"] as const;
 /** Its users; each has its name as its password. */
 export const TRIAL_USERS = ["alice", "bob", "carol"] as const;
 
-/** What Keycloak imports at its first start. */
-export function trialRealm(): object {
+/** What Keycloak imports at its first start; the same for a realm of another name. */
+export function trialRealm(realm = TRIAL_REALM): object {
   return {
-    realm: TRIAL_REALM,
+    realm,
     enabled: true,
     displayName: "Trial",
     // Failed logins are counted, in the cache loginFailures.
@@ -35,7 +35,7 @@ export function trialRealm(): object {
       firstName: username,
       lastName: "Trial",
       credentials: [{ type: "password", value: username }],
-      realmRoles: [`default-roles-${TRIAL_REALM}`, "offline_access"],
+      realmRoles: [`default-roles-${realm}`, "offline_access"],
     })),
   };
 }

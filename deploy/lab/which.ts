@@ -27,7 +27,8 @@ type Thing =
   | "toxiproxy"
   | "keycloak"
   | "keycloak-persistent-sessions"
-  | "postgres";
+  | "postgres"
+  | "chromium";
 
 /**
  * The path (for jars the class path) of something that a real server needs, fetched on first use.

@@ -1,7 +1,10 @@
 import { CookieJar } from "./cookie-jar.ts";
-import { htmlForms, htmlText } from "./html-form.ts";
+import { htmlForms, htmlLinks, htmlText } from "./html-form.ts";
 import type { HtmlForm } from "./html-form.ts";
 import type { KeycloakSite } from "./keycloak-site.ts";
+
+/** Keycloak leads on at most this often. */
+const REDIRECTS_MAX = 8;
 
 /** An answer as a person sees it; it is never followed by itself. */
 export interface Page {
@@ -9,6 +12,8 @@ export interface Page {
   /** Where a redirect leads. */
   readonly location: URL | undefined;
   readonly forms: readonly HtmlForm[];
+  /** Where its links lead, as they are written there. */
+  readonly links: readonly string[];
   /** What there is to read. */
   readonly text: string;
 }
@@ -44,6 +49,19 @@ export class Browser {
     return this.#send(site, form.action, { method: "POST", body });
   }
 
+  /** Goes where a page leads, and on, as long as that is Keycloak; the page at which it ends. @throws Error for a circle */
+  async follow(site: KeycloakSite, page: Page): Promise<Page> {
+    let at = page;
+    for (let i = 0; i < REDIRECTS_MAX; i++) {
+      if (at.location === undefined || at.location.origin !== new URL(site.publicUrl).origin)
+        return at;
+      at = await this.get(site, at.location);
+    }
+    throw new Error(
+      `${REDIRECTS_MAX} redirects at ${site.name}, the last to ${String(at.location)}`,
+    );
+  }
+
   async #send(site: KeycloakSite, url: string | URL, request: RequestInit): Promise<Page> {
     const target = site.at(url);
     const cookie = this.cookies.header(target.pathname);
@@ -56,6 +74,7 @@ export class Browser {
       status: response.status,
       location: location === null ? undefined : new URL(location, site.publicUrl),
       forms: htmlForms(html),
+      links: htmlLinks(html),
       text: htmlText(html),
     };
   }

@@ -27,6 +27,13 @@ export function htmlForms(html: string): HtmlForm[] {
   );
 }
 
+/** Where the links of a page lead, in its order, as they are written there. */
+export function htmlLinks(html: string): string[] {
+  return [...withoutCode(html).matchAll(/<a\b([^>]*)>/gi)].flatMap(
+    ([, opening = ""]) => attributesOf(opening)["href"] ?? [],
+  );
+}
+
 const withoutCode = (html: string): string =>
   html.replace(/<(script|style)\b[\s\S]*?<\/\1>/gi, " ");
 

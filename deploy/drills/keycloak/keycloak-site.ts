@@ -84,29 +84,48 @@ export class KeycloakSite {
     return this.#ask(`/realms/${realm}/protocol/openid-connect/userinfo`, { headers });
   }
 
-  /** A call of the administration, below `/admin/realms`. @throws Error when it is refused */
+  /** A call of the administration, below `/admin/realms`; an empty path is that of all realms. @throws Error when it is refused */
   async admin<T = unknown>(
     method: "GET" | "POST" | "PUT" | "DELETE",
     path: string,
     body?: object,
   ): Promise<T> {
+    let answer = await this.#administer<T>(method, path, body);
+    // A token's session may have gone with a cache that was lost.
+    if (answer.status === 401 && this.#admin !== undefined) {
+      this.#admin = undefined;
+      answer = await this.#administer<T>(method, path, body);
+    }
+    if (answer.status < 300) return answer.json as T;
+    throw new Error(`${this.name}: ${method} ${path}: ${answer.status} ${answer.text}`);
+  }
+
+  /** The keys that a cache of this site's Infinispan holds, in text: a string as it is, others as JSON. @throws Error when it does not say */
+  async cacheKeys(cache: string): Promise<string[]> {
+    const text = await this.#cache("GET", `${cache}?action=keys&limit=-1`);
+    return (JSON.parse(text) as unknown[]).map(keyText).sort();
+  }
+
+  /** Removes an entry with a string as key, at this site's Infinispan itself, past its Keycloak and its front door. */
+  async removeEntry(cache: string, key: string): Promise<void> {
+    await this.#cache("DELETE", `${cache}/${encodeURIComponent(key)}`);
+  }
+
+  async #cache(method: string, path: string): Promise<string> {
+    const url = new URL(`/rest/v2/caches/${path}`, this.#address.cacheUrl);
+    const response = await this.fetch(url, { method });
+    const text = await response.text();
+    if (response.ok) return text;
+    throw new Error(`${this.name}: ${method} ${path}: ${response.status} ${text}`);
+  }
+
+  async #administer<T>(method: string, path: string, body: object | undefined): Promise<Answer<T>> {
     const headers = {
       Authorization: `Bearer ${await this.#adminToken()}`,
       ...(body !== undefined && { "Content-Type": "application/json" }),
     };
     const request = { method, headers, ...(body && { body: JSON.stringify(body) }) };
-    const answer = await this.#ask<T>(`/admin/realms/${path}`, request);
-    if (answer.status < 300) return answer.json as T;
-    throw new Error(`${this.name}: ${method} ${path}: ${answer.status} ${answer.text}`);
-  }
-
-  /** How many entries a cache of this site's Infinispan holds. @throws Error when it does not say */
-  async cacheSize(cache: string): Promise<number> {
-    const url = new URL(`/rest/v2/caches/${cache}?action=size`, this.#address.cacheUrl);
-    const response = await this.fetch(url, {});
-    const text = await response.text();
-    if (response.ok) return Number(text);
-    throw new Error(`${this.name}: size of ${cache}: ${response.status} ${text}`);
+    return this.#ask<T>(`/admin/realms${path === "" ? "" : `/${path}`}`, request);
   }
 
   async #adminToken(): Promise<string> {
@@ -130,4 +149,11 @@ export class KeycloakSite {
     }
     return { status: response.status, json, text };
   }
+}
+
+/** Infinispan shows keys by type: `{"_type": "string", "_value": "..."}`, or the string itself. */
+function keyText(key: unknown): string {
+  if (typeof key === "string") return key;
+  const { _value: value } = key as { readonly _value?: unknown };
+  return typeof value === "string" ? value : JSON.stringify(key);
 }

@@ -4,7 +4,7 @@ import type { Page } from "./browser.ts";
 import type { Answer, KeycloakSite, Tokens } from "./keycloak-site.ts";
 
 /** Where Keycloak sends people back to; nobody listens there, and nobody goes. */
-const REDIRECT = "http://app.example/back";
+export const REDIRECT = "http://app.example/back";
 
 /** Who logs in to what. */
 export interface Login {
@@ -31,8 +31,8 @@ export class LoginFlow {
     return new LoginFlow({ ...this.login, client }, this.browser);
   }
 
-  /** Asks for a code: the page is the login form, or for one who is known a redirect with the code. */
-  open(site: KeycloakSite, more: Readonly<Record<string, string>> = {}): Promise<Page> {
+  /** Where a code is asked for, at the public address. */
+  startUrl({ publicUrl }: KeycloakSite): URL {
     const { realm, client, scope = "openid" } = this.login;
     const query = new URLSearchParams({
       client_id: client,
@@ -40,12 +40,13 @@ export class LoginFlow {
       response_type: "code",
       scope,
       state: randomBytes(8).toString("hex"),
-      ...more,
     });
-    return this.browser.get(
-      site,
-      `/realms/${realm}/protocol/openid-connect/auth?${query.toString()}`,
-    );
+    return new URL(`/realms/${realm}/protocol/openid-connect/auth?${query.toString()}`, publicUrl);
+  }
+
+  /** Asks for a code: the page is the login form, or for one who is known a redirect with the code. */
+  open(site: KeycloakSite): Promise<Page> {
+    return this.browser.get(site, this.startUrl(site));
   }
 
   /** Sends the login form of a page. @throws Error for a page without one */
@@ -87,14 +88,17 @@ export class LoginFlow {
     return site.post(realm, "logout", { client_id: client, refresh_token: token });
   }
 
-  /** Ends the session, as a person does: by the browser. */
-  leave(site: KeycloakSite, { id_token: token = "" }: Tokens): Promise<Page> {
+  /** Where a person goes to end the session, at the public address. */
+  leaveUrl({ publicUrl }: KeycloakSite, { id_token: token = "" }: Tokens): URL {
     const query = new URLSearchParams({ id_token_hint: token, post_logout_redirect_uri: REDIRECT });
     const { realm } = this.login;
-    return this.browser.get(
-      site,
-      `/realms/${realm}/protocol/openid-connect/logout?${query.toString()}`,
-    );
+    const path = `/realms/${realm}/protocol/openid-connect/logout?${query.toString()}`;
+    return new URL(path, publicUrl);
+  }
+
+  /** Ends the session, as a person does: by the browser. */
+  leave(site: KeycloakSite, tokens: Tokens): Promise<Page> {
+    return this.browser.get(site, this.leaveUrl(site, tokens));
   }
 }
 

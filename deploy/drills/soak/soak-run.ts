@@ -8,11 +8,11 @@ import { verifySites } from "../drill-lab.ts";
 import { inWords, withoutLoad } from "../drill-report.ts";
 import type { Check, DrillReport } from "../drill-report.ts";
 import type { DrillOptions } from "../drill-run.ts";
+import type { Rehearsal } from "../rehearsals.ts";
 import { labKeycloaks } from "../keycloak/lab-sites.ts";
 import { KeycloakTraffic } from "./keycloak-traffic.ts";
 import { MixedLoad } from "./mixed-load.ts";
 
-const NAME = "soak";
 /** The cache of the Java client, which goes under `sync` beside Keycloak's. */
 const CACHE = "soak";
 /** Operations a second of the Java client, over both doors. */
@@ -37,15 +37,17 @@ const BROKEN = {
 } as const;
 
 /** Everything that clients do, through the front doors of both sites, for a long time, without one error of the protocol. */
-export class SoakRun {
+class SoakRun {
   readonly #options: DrillOptions;
+  readonly #name: string;
   readonly #durationMs: number;
   readonly #checks: Check[] = [];
-  #lab: Lab;
+  readonly #lab: Lab;
   #client: MixedLoad | undefined;
   #traffic: KeycloakTraffic | undefined;
 
-  constructor(durationMs: number, options: DrillOptions) {
+  constructor(name: string, durationMs: number, options: DrillOptions) {
+    this.#name = name;
     this.#durationMs = durationMs;
     this.#options = options;
     this.#lab = new Lab(options.folder, options.say);
@@ -68,9 +70,10 @@ export class SoakRun {
     const passed = why === null && this.#checks.every((check) => check.passed);
     await this.#lab.down(!passed);
     if (!passed) this.#options.say(`its logs and data are in ${this.#options.folder}`);
+    const name = this.#name;
     const summary = soakSummary(this.#durationMs);
     const outcome = passed ? "passed" : "failed";
-    return withoutLoad({ name: NAME, summary, outcome, why, startedAt, checks: this.#checks });
+    return withoutLoad({ name, summary, outcome, why, startedAt, checks: this.#checks });
   }
 
   async #soak(): Promise<void> {
@@ -164,5 +167,20 @@ export class SoakRun {
 }
 
 /** What a soak of that length is, in a line. */
-export const soakSummary = (durationMs: number): string =>
-  `Infinispan's Java client and people at two Keycloaks use the front doors of both sites for ${inWords(durationMs)}, without one error of the protocol`;
+const soakSummary = (durationMs: number): string =>
+  `Infinispan's Java client and people at two Keycloaks use the front doors of both sites for ${durationMs / 60_000} minutes, without one error of the protocol`;
+
+const soakOf = (name: string, durationMs: number): Rehearsal => ({
+  name,
+  summary: soakSummary(durationMs),
+  groups: [],
+  alone: true,
+  needs: ["keycloak"],
+  run: (options) => new SoakRun(name, durationMs, options).run(),
+});
+
+/** The soak that comes with Isthmus, and a short one for whoever wants to see what it does. */
+export const soaks: readonly Rehearsal[] = [
+  soakOf("soak", 30 * 60_000),
+  soakOf("soak-short", 3 * 60_000),
+];

@@ -1,8 +1,9 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import { describe, expect, it } from "vitest";
-import { catalogue, drillsNamed } from "../../../deploy/drills/catalogue.ts";
-import { allSteps, needsOf } from "../../../deploy/drills/drill.ts";
+import { catalogue } from "../../../deploy/drills/catalogue.ts";
+import { rehearsals, rehearsalsNamed } from "../../../deploy/drills/rehearsals.ts";
+import { allSteps } from "../../../deploy/drills/drill.ts";
 import { parseDrill } from "../../../deploy/drills/parse-drill.ts";
 import { projectRoot } from "../../../deploy/lab/which.ts";
 import { renderDiagnostic } from "../../../topology/config/diagnostic.ts";
@@ -86,8 +87,10 @@ ${tail}`,
       expect.stringContaining("frontDoor.onTimeout: expected degrade|fail"),
     ]);
     expect(catalogue().find(({ name }) => name === "kill-site")?.alone).toBe(true);
-    expect(drillsNamed("all", ".").map(({ name }) => name)).not.toContain("kill-site");
-    expect(drillsNamed("kill-site", ".")).toHaveLength(1);
+    expect(rehearsalsNamed("all", ".").map(({ name }) => name)).not.toContain("kill-site");
+    expect(rehearsalsNamed("kill-site", ".")).toHaveLength(1);
+    expect(rehearsalsNamed("all", ".").map(({ name }) => name)).not.toContain("keycloak");
+    expect(rehearsalsNamed("keycloak", ".")).toMatchObject([{ needs: ["keycloak"] }]);
   });
 
   it("may move writers from one front door to another, and ask verify", () => {
@@ -195,16 +198,16 @@ describe("the catalogue", () => {
   });
 
   it("has its short ones need nothing beyond a lab", () => {
-    const short = drillsNamed("smoke", "/");
+    const short = rehearsalsNamed("smoke", "/");
     expect(short.map(({ name }) => name)).toContain("kill-site-process");
-    expect(short.flatMap(needsOf)).toEqual([]);
+    expect(short.flatMap(({ needs }) => needs)).toEqual([]);
   });
 
   it("is what `drill list` shows", async () => {
     const { code, out } = await runIsthmus(["drill", "list", "--json"]);
     expect(code).toBe(0);
     const listed = JSON.parse(out) as { drills: { name: string; needs: string[] }[] };
-    expect(listed.drills.map(({ name }) => name)).toEqual(drills.map(({ name }) => name));
+    expect(listed.drills.map(({ name }) => name)).toEqual(rehearsals().map(({ name }) => name));
     expect(listed.drills.find(({ name }) => name === "cut-link")?.needs).toEqual(["toxiproxy"]);
   });
 
