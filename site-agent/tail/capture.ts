@@ -238,7 +238,9 @@ export class Capture {
     else {
       this.#failures += 1;
       this.#parts.onFailure(error, this.#failures);
-      this.#defer(key, mark, Math.min(2 ** Math.min(this.#failures, 10), 1_000));
+      // Only answers that do not fit are counted: a mark may wait for the first one for long.
+      const unread = { ...mark, attempts: mark.attempts - 1 };
+      this.#defer(key, unread, Math.min(2 ** Math.min(this.#failures, 10), 1_000));
     }
     const { dirty } = this.#parts;
     dirty.release(key);
