@@ -64,8 +64,9 @@ export class CapturedWrites {
     const misses = this.#misses;
     if (newestSeq > 0) return { row: newestSeq, misses };
     // Nothing has changed in this run, and rows of earlier ones lie above 0.
-    const seqs = keys?.map((key) => this.#parts.rows.get(key)?.outboxSeq ?? 0) ?? [];
-    return { row: Math.max(0, ...seqs), misses };
+    const { rows } = this.#parts;
+    const row = keys?.reduce((most, key) => Math.max(most, rows.get(key)?.outboxSeq ?? 0), 0);
+    return { row: row ?? 0, misses };
   }
 
   /**

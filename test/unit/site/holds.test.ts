@@ -1,0 +1,41 @@
+// Goal: a write that came through the front door is answered as done only if every target has it (I5), or as `onTimeout` says.
+// Method: the real code of two sites on virtual time; what passes on a client's connection is not there.
+import { describe, expect, it } from "vitest";
+import { CalmSites } from "../../support/calm-sites.ts";
+
+const FAIL = `mode: sync
+    onTimeout: fail`;
+
+async function started(limits?: string): Promise<CalmSites> {
+  const world = new CalmSites(["nyc", "lon"], FAIL, 1, limits);
+  for (const { name } of world.sites) world.site(name).start();
+  await world.rest();
+  return world;
+}
+
+function holdOf(world: CalmSites) {
+  const { hold } = world.handled("nyc");
+  if (hold === undefined) throw new Error("nyc holds nothing");
+  return hold;
+}
+
+/** A client's request that does `write` at nyc, and how it is answered. */
+async function answered(
+  world: CalmSites,
+  write: () => void,
+  effect = {},
+): Promise<string | undefined> {
+  const held = holdOf(world).begin({ keys: undefined, valueBytes: 0, ...effect });
+  write();
+  return world.settle(new Promise((resolve) => held.done(resolve)));
+}
+
+describe("a held write", () => {
+  it("may name as many keys as a request can, also as the first one of a run", async () => {
+    const world = await started();
+    const keys = Array.from({ length: 150_000 }, (_, i) => Buffer.from(`k${i}`));
+    const write = () => world.put("nyc", "k7", "v");
+    expect(await answered(world, write, { keys, valueBytes: 1 })).toBeUndefined();
+    expect(world.contents("lon")).toEqual({ k7: "v" });
+  });
+});
