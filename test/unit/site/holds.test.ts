@@ -38,4 +38,16 @@ describe("a held write", () => {
     expect(await answered(world, write, { keys, valueBytes: 1 })).toBeUndefined();
     expect(world.contents("lon")).toEqual({ k7: "v" });
   });
+
+  it("is told as failed if what it made of a key is too large to be sent, which its request does not show", async () => {
+    const world = await started("{ maxValueBytes: 2KiB }");
+    const large = () => world.put("nyc", "list", "x".repeat(3_000));
+    expect(await answered(world, large)).toContain("above limits.maxValueBytes");
+    // The cache's form of it may be larger than the client's.
+    const named = { keys: [Buffer.from("list")], valueBytes: 2_000 };
+    expect(await answered(world, large, named)).toContain("above limits.maxValueBytes");
+    const small = () => world.put("nyc", "list", "small");
+    expect(await answered(world, small)).toBeUndefined();
+    expect(world.contents("lon")).toEqual({ list: "small" });
+  });
 });
