@@ -78,8 +78,19 @@ function mayDelete(query: Buffer): boolean {
     return isDelete(query.toString("utf8", at + 1));
   }
   if (query[0] !== JSON_START) return true;
-  const [, text] = /"(?:query|queryString)"\s*:\s*"(.*)/s.exec(query.toString("utf8")) ?? [];
+  const text = jsonText(query.toString("utf8"));
   return text === undefined || isDelete(text);
+}
+
+/** undefined: it cannot be told. */
+function jsonText(json: string): string | undefined {
+  try {
+    const { query, queryString } = JSON.parse(json) as Record<string, unknown>;
+    const [text, other] = query === undefined ? [queryString] : [query, queryString];
+    return typeof text === "string" && other === undefined ? text : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 const isDelete = (text: string): boolean => /^\s*delete\b/i.test(text);

@@ -110,6 +110,7 @@ describe("what a request changes", () => {
   it.each([
     ["DELETE FROM keycloak.RootAuthenticationSessionEntity WHERE realmId IN (:p0)", true],
     ["  delete from x", true],
+    ["\n\tdelete from x", true],
     ["FROM keycloak.LoginFailureEntity as e WHERE e.realmId = :realmId", false],
     ["SELECT x FROM deleted", false],
     [`DELETE FROM ${"x".repeat(100)}`, true],
@@ -120,7 +121,10 @@ describe("what a request changes", () => {
   });
 
   it("may be anything of a query that cannot be read, and of a script", () => {
-    for (const bytes of ["", "ff00", "7b7d"])
+    const twoTexts = Buffer.from('{"query":"from x","queryString":"delete from x"}').toString(
+      "hex",
+    );
+    for (const bytes of ["", "ff00", "7b7d", "7b", twoTexts])
       expect(writeEffect(request("query", { query: Buffer.from(bytes, "hex") }))).toBeDefined();
     expect(writeEffect(request("exec", { task: "my-script" }))).toBeDefined();
     expect(writeEffect(request("exec", { task: "@@cache@getorcreate" }))).toBeUndefined();
