@@ -15,7 +15,8 @@ const header = requestHeader({ id: 1, cache: "sessions" });
 const [key, value] = [Buffer.from("k"), Buffer.from("value")];
 const request = (op: RequestOp, body: object = {}): HotRodRequest =>
   ({ op, header, ...body }) as unknown as HotRodRequest;
-const write = { key, value, expiration: IMMORTAL, entryVersion: 1n };
+const xid = { format: 1, transaction: Buffer.from([2]), branch: Buffer.from([3]) };
+const write = { key, value, expiration: IMMORTAL, entryVersion: 1n, xid };
 
 /** As `QueryRequest` in protobuf: field 1 is the text. */
 const query = (text: string): HotRodRequest =>
@@ -75,6 +76,13 @@ describe("what a request changes", () => {
     ];
     for (const op of unnamed) expect(writeEffect(request(op, write))?.keys).toBeUndefined();
     for (const op of unnamed) expect(writeEffect(request(op, write))).toBeDefined();
+  });
+
+  it("is committed with the transaction that it prepares, which the commit names too", () => {
+    const prepared = writeEffect(request("prepareTx2", write))?.prepares;
+    expect(prepared).toBe("1:02:03");
+    expect(writeEffect(request("prepareTx", write))?.prepares).toBe(prepared);
+    expect(writeEffect(request("commitTx", write))?.commits).toBe(prepared);
   });
 
   it("is nothing of all other operations", () => {

@@ -1,6 +1,7 @@
 // Goal: a write that came through the front door is answered as done only if every target has it (I5), or as `onTimeout` says.
 // Method: the real code of two sites on virtual time; what passes on a client's connection is not there.
 import { describe, expect, it } from "vitest";
+import { SiteHolds } from "../../../deploy/site/site-holds.ts";
 import { CalmSites } from "../../support/calm-sites.ts";
 
 const FAIL = `mode: sync
@@ -49,5 +50,27 @@ describe("a held write", () => {
     const small = () => world.put("nyc", "list", "small");
     expect(await answered(world, small)).toBeUndefined();
     expect(world.contents("lon")).toEqual({ list: "small" });
+  });
+
+  it("of a transaction waits when that is committed, for the caches that it was prepared in", async () => {
+    const world = await started();
+    const { site } = world.site("nyc");
+    if (site === undefined) throw new Error("nyc does not run");
+    const holds = new SiteHolds(site);
+    const unnamed = { keys: undefined, valueBytes: 0 };
+    holds.begin("elsewhere", { ...unnamed, prepares: "other" })?.drop();
+    holds.begin("sessions", { ...unnamed, prepares: "tx" })?.drop();
+    // Java's clients name no cache in a commit.
+    expect(holds.begin("", { ...unnamed, commits: "other" })).toBeUndefined();
+    for (const transaction of ["tx", "prepared before this process began"]) {
+      const held = holds.begin("", { ...unnamed, commits: transaction });
+      world.put("nyc", transaction, "v");
+      const end = await world.settle(
+        new Promise((resolve) => (held === undefined ? resolve("not held") : held.done(resolve))),
+      );
+      expect([transaction, end]).toEqual([transaction, undefined]);
+      expect(world.contents("lon")[transaction]).toBe("v");
+    }
+    expect(holdOf(world).waiting).toBe(0);
   });
 });
