@@ -504,7 +504,7 @@ const MAY_DRAW_A_DOT: ReadonlySet<Verdict["is"]> = new Set([
   "unsettled",
 ]);
 
-const isLastRead = (mark: Mark): boolean => readDelayMs(mark) * 2 > LAGGING_READ_MS_MAX;
+const isLastRead = (mark: Mark): boolean => readDelayMs(mark) > LAGGING_READ_MS_MAX;
 
 /** Whether the newest event tells of a write, and no older one may have come after it. */
 const wasWritten = ({ cause, retried, afterRemove }: Mark): boolean =>

@@ -69,4 +69,16 @@ describe("a cache that evicts though the file does not say so", () => {
     for (const name of ["nyc", "lon"])
       expect([name, world.contents(name)["k0"]]).toEqual([name, undefined]);
   });
+
+  it("is not one whose replica lags for less than the second in which it is read again", async () => {
+    const world = await filled();
+    const { gaps } = world.handled("lon").agent?.stats ?? {};
+    world.put("lon", "new", "value");
+    world.tampered.set("lon new", undefined);
+    await world.pass(900);
+    world.tampered.delete("lon new");
+    await world.rest();
+    expect(world.contents("nyc")["new"]).toBe("value");
+    expect(world.handled("lon").agent?.stats.gaps).toBe(gaps);
+  });
 });
