@@ -52,6 +52,8 @@ export interface LocalChangesParts {
 export class LocalChanges {
   /** The outbox row of the newest change of this run; 0: there was none. */
   newestSeq = 0;
+  /** Changes of this run that are in no row: their values are above the limit. */
+  unsent = 0;
   /** A row of the outbox was replaced by a later one before it was published. */
   onReplaced: ((row: number, by: number) => void) | undefined;
   readonly #parts: LocalChangesParts;
@@ -98,6 +100,7 @@ export class LocalChanges {
     });
     if (oversized) {
       stats.oversized += 1;
+      this.unsent += 1;
       this.#parts.onOversized(key, state.value.length);
     }
     return entry;
@@ -157,9 +160,11 @@ export class LocalChanges {
     const isBeside = before !== undefined && this.#parts.isBeside?.(before) === true;
     const context = isBeside ? EMPTY_CONTEXT : (before?.context ?? floor);
     const versions = isBeside ? besideOthers(before, write) : localWrite(before, floor, write);
-    let outboxSeq = before?.outboxSeq ?? 0;
+    // Whoever waits for a change that is not sent must not take an earlier one for it.
+    let outboxSeq = 0;
     if (!unsent) {
-      const replaces = outboxSeq > frozenSeq() ? outboxSeq : undefined;
+      const last = before?.outboxSeq ?? 0;
+      const replaces = last > frozenSeq() ? last : undefined;
       if (replaces !== undefined) stats.conflated += 1;
       const bare: Mutation = { key, kind, dot, context, at, hash, expiresAt, maxIdleMs };
       const record = change.value === undefined ? bare : { ...bare, value: change.value };

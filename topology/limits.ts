@@ -131,6 +131,8 @@ export const SASL_STEPS_MAX = 8;
 export const DOOR_CONNECTIONS_MAX = 10_000;
 /** Requests of one client connection that are not answered, held writes included: beyond it the client is not read. */
 export const DOOR_REQUESTS_MAX = 4_096;
+/** Prepared transactions whose caches a front door remembers: a commit names none. Beyond it one waits for all caches. */
+export const PREPARED_MAX = 4_096;
 /** Values that one client connection sends in parts at once. */
 export const DOOR_STREAMS_MAX = 256;
 /** A client whose connection to a cache server is not made within this is sent away: it tries again, elsewhere perhaps. */

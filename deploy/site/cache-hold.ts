@@ -147,6 +147,11 @@ export class CacheHold {
       const { writes } = this.#agent;
       await writes.captured(write.keys, write.begun, () => isOver);
       if (isOver) return;
+      if (writes.mayBeUnsent(write.keys, write.begun)) {
+        stop();
+        onEnd(this.#unsendable());
+        return;
+      }
       const rows = writes.rowsOf(write.keys, write.begun);
       if (rows === undefined) ended(undefined);
       else confirmation = this.confirmations.wait(rows, targets, ended);
@@ -200,10 +205,12 @@ export class CacheHold {
     return valueBytes > this.#site.config.limits.maxValueBytes ? valueBytes : undefined;
   }
 
-  #unsendable(bytes: number): HoldEnd {
+  /** `bytes`: the client's own; the cache may have made more of them. */
+  #unsendable(bytes?: number): HoldEnd {
     const most = this.#site.config.limits.maxValueBytes;
+    const value = bytes === undefined ? "a value" : `a value of ${bytes} bytes`;
     return this.#notSent(
-      `a value of ${bytes} bytes in ${this.#cache.name} is above limits.maxValueBytes (${most}); it stays at ${this.#site.name}`,
+      `${value} in ${this.#cache.name} is above limits.maxValueBytes (${most}); it stays at ${this.#site.name}`,
     );
   }
 

@@ -68,8 +68,12 @@ export class ClientConnection {
     this.closed = new Promise((resolve) => (this.#onClosed = resolve));
     client.on("data", (chunk: Buffer) => this.#fromClient(chunk));
     server.on("data", (chunk: Buffer) => this.#fromServer(chunk));
-    client.on("drain", () => server.resume());
-    server.on("drain", () => client.resume());
+    client.on("drain", () => {
+      server.resume();
+      // The answers that filled it may have been the last: no other one would have the client read again.
+      this.#goOn();
+    });
+    server.on("drain", () => this.#goOn());
     for (const socket of [client, server]) {
       socket.on("error", () => this.#close());
       socket.on("close", () => this.#close());
@@ -108,8 +112,11 @@ export class ClientConnection {
     } finally {
       server.uncork();
     }
-    const isFull = this.#pending.size + this.#held.size >= DOOR_REQUESTS_MAX;
-    if (server.writableNeedDrain || isFull) this.#client.pause();
+    if (server.writableNeedDrain || this.#isFull) this.#client.pause();
+  }
+
+  get #isFull(): boolean {
+    return this.#pending.size + this.#held.size >= DOOR_REQUESTS_MAX;
   }
 
   #request({ message, raw }: Frame<HotRodRequest | UnknownRequest>): void {
@@ -214,7 +221,8 @@ export class ClientConnection {
   /** After an answer: there may be room for requests again, or nothing left to wait for. */
   #goOn(): void {
     if (this.#isEnding) this.#closeIfIdle();
-    else if (this.#client.isPaused() && !this.#server.writableNeedDrain) this.#client.resume();
+    else if (this.#client.isPaused() && !this.#server.writableNeedDrain && !this.#isFull)
+      this.#client.resume();
   }
 
   #closeIfIdle(): void {

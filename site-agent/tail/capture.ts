@@ -238,7 +238,9 @@ export class Capture {
     else {
       this.#failures += 1;
       this.#parts.onFailure(error, this.#failures);
-      this.#defer(key, mark, Math.min(2 ** Math.min(this.#failures, 10), 1_000));
+      // Only answers that do not fit are counted: a mark may wait for the first one for long.
+      const unread = { ...mark, attempts: mark.attempts - 1 };
+      this.#defer(key, unread, Math.min(2 ** Math.min(this.#failures, 10), 1_000));
     }
     const { dirty } = this.#parts;
     dirty.release(key);
@@ -502,7 +504,7 @@ const MAY_DRAW_A_DOT: ReadonlySet<Verdict["is"]> = new Set([
   "unsettled",
 ]);
 
-const isLastRead = (mark: Mark): boolean => readDelayMs(mark) * 2 > LAGGING_READ_MS_MAX;
+const isLastRead = (mark: Mark): boolean => readDelayMs(mark) > LAGGING_READ_MS_MAX;
 
 /** Whether the newest event tells of a write, and no older one may have come after it. */
 const wasWritten = ({ cause, retried, afterRemove }: Mark): boolean =>

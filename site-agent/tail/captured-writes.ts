@@ -19,6 +19,8 @@ export interface WriteBegun {
   readonly row: number;
   /** How often changes may have been missed by then. */
   readonly misses: number;
+  /** How many changes were in no row by then. */
+  readonly unsent: number;
 }
 
 /** How often a write that may have been missed is looked at, until a scan has ended. */
@@ -60,12 +62,13 @@ export class CapturedWrites {
 
   /** Before a write of these keys is sent. */
   before(keys: readonly Key[] | undefined): WriteBegun {
-    const { newestSeq } = this.#parts.changes;
-    const misses = this.#misses;
-    if (newestSeq > 0) return { row: newestSeq, misses };
+    const { newestSeq, unsent } = this.#parts.changes;
+    const begun = { row: newestSeq, misses: this.#misses, unsent };
+    if (newestSeq > 0) return begun;
     // Nothing has changed in this run, and rows of earlier ones lie above 0.
-    const seqs = keys?.map((key) => this.#parts.rows.get(key)?.outboxSeq ?? 0) ?? [];
-    return { row: Math.max(0, ...seqs), misses };
+    const { rows } = this.#parts;
+    const row = keys?.reduce((most, key) => Math.max(most, rows.get(key)?.outboxSeq ?? 0), 0);
+    return { ...begun, row: row ?? 0 };
   }
 
   /**
@@ -109,6 +112,12 @@ export class CapturedWrites {
     // row of its own: then whatever was captured since is waited for.
     if (own !== undefined) return own;
     return newestSeq > begun.row ? { above: begun.row, upTo: newestSeq } : undefined;
+  }
+
+  /** Whether the write that is captured may be in no row: what it made of a key was too large to be sent. */
+  mayBeUnsent(keys: readonly Key[] | undefined, begun: WriteBegun): boolean {
+    if (this.#parts.changes.unsent === begun.unsent) return false;
+    return keys === undefined || this.#ownRows(keys, begun) === undefined;
   }
 
   #ownRows(keys: readonly Key[], { row }: WriteBegun): WrittenRows | undefined {

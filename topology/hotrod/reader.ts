@@ -10,13 +10,15 @@ interface ListProgress {
 
 /** A list that ended and is shorter is read again when the frame is, which costs less than remembering it. */
 const REMEMBERED_ITEMS_MIN = 16;
+/** The same of a text. */
+const REMEMBERED_TEXT_BYTES_MIN = 256;
 
 /**
  * Reads Hot Rod primitives from one frame in a buffer. When the bytes run out it turns short: it stays so, every further
  * read yields 0 or nothing, and what was read is to be thrown away. Buffers that it hands out are views.
  *
  * A reader that turned short can be given the same frame with more bytes; lists then go on with the item that was missing,
- * so that a long frame in small chunks costs time linear in its length.
+ * and long texts are not decoded again, so that a long frame in small chunks costs time linear in its length.
  */
 export class Reader {
   #bytes: Buffer;
@@ -25,6 +27,8 @@ export class Reader {
   #short = false;
   #needed = 0;
   #progress: Map<number, ListProgress> | undefined;
+  /** Long texts by their offset in the frame. */
+  #texts: Map<number, string> | undefined;
   /** The frame's opcode, once it is known: for messages only. */
   opcode: number | undefined;
 
@@ -46,6 +50,7 @@ export class Reader {
   reset(bytes: Buffer, start: number): void {
     this.retry(bytes, start);
     this.#progress = undefined;
+    this.#texts = undefined;
     this.opcode = undefined;
   }
 
@@ -161,16 +166,20 @@ export class Reader {
   string(): string {
     const length = this.vInt();
     if (length === 0 || !this.#has(length)) return "";
-    const start = this.#advance(length);
-    return this.#bytes.toString("utf8", start, start + length);
+    return this.#text(length);
+  }
+
+  /** A text behind a signed length, where -1 means none. */
+  optionalString(): string | undefined {
+    const length = this.#optionalLength();
+    if (length === -1) return undefined;
+    return length === 0 || !this.#has(length) ? "" : this.#text(length);
   }
 
   /** Bytes behind a signed length, where -1 means none. */
   optionalBytes(): Buffer | undefined {
-    const length = this.signedVInt();
-    if (length === -1) return undefined;
-    if (length < 0) this.malformed(`a length of -1 or more, found ${length}`);
-    return this.fixed(length);
+    const length = this.#optionalLength();
+    return length === -1 ? undefined : this.fixed(length);
   }
 
   /** `count` items, each of at least one byte. */
@@ -227,6 +236,26 @@ export class Reader {
   #remember(start: number, progress: ListProgress): void {
     this.#progress ??= new Map();
     this.#progress.set(start, progress);
+  }
+
+  #optionalLength(): number {
+    const length = this.signedVInt();
+    if (length < -1) this.malformed(`a length of -1 or more, found ${length}`);
+    return length;
+  }
+
+  /** Of bytes that are there. */
+  #text(length: number): string {
+    const at = this.offset;
+    const start = this.#advance(length);
+    const known = this.#texts?.get(at);
+    if (known !== undefined) return known;
+    const text = this.#bytes.toString("utf8", start, start + length);
+    if (length >= REMEMBERED_TEXT_BYTES_MIN) {
+      this.#texts ??= new Map();
+      this.#texts.set(at, text);
+    }
+    return text;
   }
 
   #has(length: number): boolean {

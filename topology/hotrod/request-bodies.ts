@@ -99,8 +99,8 @@ const ITERATION_START: RequestBodyCodec<"iterationStart"> = {
 
 /** Other than a listener's, an iteration's factory may have an empty name: absence is a length of -1. */
 function readOptionalFactory(r: Reader): FactoryCall | undefined {
-  const name = r.optionalBytes();
-  return name && { name: name.toString("utf8"), params: readFactoryParams(r) };
+  const name = r.optionalString();
+  return name === undefined ? undefined : { name, params: readFactoryParams(r) };
 }
 
 function writeOptionalFactory(w: Writer, factory: FactoryCall | undefined): void {

@@ -1,4 +1,4 @@
-import type { HotRodRequest, HotRodResponse, KeyValue, RequestOf } from "./messages.ts";
+import type { HotRodRequest, HotRodResponse, KeyValue, RequestOf, Xid } from "./messages.ts";
 import { Flag, type RequestOp, Status } from "./opcodes.ts";
 
 /** What a request changes in its cache once it is answered as done. */
@@ -9,6 +9,10 @@ export interface WriteEffect {
   readonly valueBytes: number;
   /** Its answer tells whether it was this request that removed the key. */
   readonly isUse?: boolean;
+  /** A transaction that is prepared by it, and may be committed with it. */
+  readonly prepares?: string;
+  /** A transaction that is committed by it: its caches are those of the requests that prepared it. */
+  readonly commits?: string;
 }
 
 const UNNAMED: WriteEffect = { keys: undefined, valueBytes: 0 };
@@ -26,6 +30,12 @@ const onRemoved = ({ key, header }: RequestOf<"remove">): WriteEffect => ({
   isUse: (header.flags & Flag.ForceReturnValue) !== 0,
 });
 const onUnnamed = (): WriteEffect => UNNAMED;
+const onPrepared = ({ xid }: { readonly xid: Xid }): WriteEffect => ({
+  ...UNNAMED,
+  prepares: xidText(xid),
+});
+const xidText = ({ format, transaction, branch }: Xid): string =>
+  [format, transaction.toString("hex"), branch.toString("hex")].join(":");
 
 /** Operations that are missing here change no entry of a cache. */
 const EFFECTS: { readonly [O in RequestOp]?: EffectOf<O> } = {
@@ -50,9 +60,9 @@ const EFFECTS: { readonly [O in RequestOp]?: EffectOf<O> } = {
   multimapPut: onUnnamed,
   multimapRemoveKey: onUnnamed,
   multimapRemoveEntry: onUnnamed,
-  prepareTx: onUnnamed,
-  prepareTx2: onUnnamed,
-  commitTx: onUnnamed,
+  prepareTx: onPrepared,
+  prepareTx2: onPrepared,
+  commitTx: ({ xid }) => ({ ...UNNAMED, commits: xidText(xid) }),
 };
 
 /**
@@ -78,8 +88,19 @@ function mayDelete(query: Buffer): boolean {
     return isDelete(query.toString("utf8", at + 1));
   }
   if (query[0] !== JSON_START) return true;
-  const [, text] = /"(?:query|queryString)"\s*:\s*"(.*)/s.exec(query.toString("utf8")) ?? [];
+  const text = jsonText(query.toString("utf8"));
   return text === undefined || isDelete(text);
+}
+
+/** undefined: it cannot be told. */
+function jsonText(json: string): string | undefined {
+  try {
+    const { query, queryString } = JSON.parse(json) as Record<string, unknown>;
+    const [text, other] = query === undefined ? [queryString] : [query, queryString];
+    return typeof text === "string" && other === undefined ? text : undefined;
+  } catch {
+    return undefined;
+  }
 }
 
 const isDelete = (text: string): boolean => /^\s*delete\b/i.test(text);

@@ -68,6 +68,11 @@ export class EmbeddedClient {
     }
   }
 
+  /** How many messages came since the last {@link EmbeddedClient.drain}. */
+  get received(): number {
+    return this.#received.length;
+  }
+
   /** One operation; its answer alone. */
   async ask<O extends RequestOp>(
     op: O,

@@ -150,4 +150,19 @@ describe("a long frame in small chunks", () => {
     }
     expect(found).toEqual([request]);
   });
+
+  it("is decoded in time linear in its length, however long its texts are", () => {
+    const long = requestHeader({ id: 1, cache: "c".repeat(8 * 1024 * 1024) });
+    const keys = Array.from({ length: 3_000 }, () => Buffer.from("k"));
+    const request: HotRodRequest = { op: "getAll", header: long, keys };
+    const bytes = encodeRequest(request);
+    const decoder = requestDecoder();
+    const found: unknown[] = [];
+    const tail = bytes.length - 5_000;
+    decoder.push(bytes.subarray(0, tail), ({ message }) => found.push(message));
+    // Reading the name again with each byte would take half a minute.
+    for (let at = tail; at < bytes.length; at += 1)
+      decoder.push(bytes.subarray(at, at + 1), ({ message }) => found.push(message));
+    expect(found).toEqual([request]);
+  });
 });

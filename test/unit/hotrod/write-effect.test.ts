@@ -15,7 +15,8 @@ const header = requestHeader({ id: 1, cache: "sessions" });
 const [key, value] = [Buffer.from("k"), Buffer.from("value")];
 const request = (op: RequestOp, body: object = {}): HotRodRequest =>
   ({ op, header, ...body }) as unknown as HotRodRequest;
-const write = { key, value, expiration: IMMORTAL, entryVersion: 1n };
+const xid = { format: 1, transaction: Buffer.from([2]), branch: Buffer.from([3]) };
+const write = { key, value, expiration: IMMORTAL, entryVersion: 1n, xid };
 
 /** As `QueryRequest` in protobuf: field 1 is the text. */
 const query = (text: string): HotRodRequest =>
@@ -77,6 +78,13 @@ describe("what a request changes", () => {
     for (const op of unnamed) expect(writeEffect(request(op, write))).toBeDefined();
   });
 
+  it("is committed with the transaction that it prepares, which the commit names too", () => {
+    const prepared = writeEffect(request("prepareTx2", write))?.prepares;
+    expect(prepared).toBe("1:02:03");
+    expect(writeEffect(request("prepareTx", write))?.prepares).toBe(prepared);
+    expect(writeEffect(request("commitTx", write))?.commits).toBe(prepared);
+  });
+
   it("is nothing of all other operations", () => {
     const writes = OPS.filter((op) => {
       const body = {
@@ -110,6 +118,7 @@ describe("what a request changes", () => {
   it.each([
     ["DELETE FROM keycloak.RootAuthenticationSessionEntity WHERE realmId IN (:p0)", true],
     ["  delete from x", true],
+    ["\n\tdelete from x", true],
     ["FROM keycloak.LoginFailureEntity as e WHERE e.realmId = :realmId", false],
     ["SELECT x FROM deleted", false],
     [`DELETE FROM ${"x".repeat(100)}`, true],
@@ -120,7 +129,10 @@ describe("what a request changes", () => {
   });
 
   it("may be anything of a query that cannot be read, and of a script", () => {
-    for (const bytes of ["", "ff00", "7b7d"])
+    const twoTexts = Buffer.from('{"query":"from x","queryString":"delete from x"}').toString(
+      "hex",
+    );
+    for (const bytes of ["", "ff00", "7b7d", "7b", twoTexts])
       expect(writeEffect(request("query", { query: Buffer.from(bytes, "hex") }))).toBeDefined();
     expect(writeEffect(request("exec", { task: "my-script" }))).toBeDefined();
     expect(writeEffect(request("exec", { task: "@@cache@getorcreate" }))).toBeUndefined();

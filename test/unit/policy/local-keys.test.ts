@@ -16,6 +16,10 @@ describe("keys that stay at their site", () => {
     }
     // A byte that is text in one and a length in the other.
     expect(isLocal(raw("Jtask::"))).toBe(false);
+    expect(["J task::1", "J-task::", "Jé task::1"].map(raw).some(isLocal)).toBe(false);
+    // Of a long one the length takes three bytes.
+    const long = `task::${"x".repeat(20_000)}`;
+    expect(isLocal(`J\u{a6}\u{9c}\u{1}${long}`)).toBe(true);
   });
 
   it("are none where the file names none", () => {

@@ -47,4 +47,38 @@ describe("a cache that evicts though the file does not say so", () => {
     for (const name of ["nyc", "lon"])
       expect(Object.keys(world.contents(name))).toHaveLength(KEYS.length - 10);
   });
+
+  it("is not one whose reads failed for a while, and then came from a replica that lags", async () => {
+    const world = await filled();
+    const [cache] = world.site("lon").ground.caches.caches.values();
+    if (cache === undefined) throw new Error("lon has no cache");
+    const { faults } = cache;
+    Object.assign(cache, { faults: { ...faults, serverError: 1 } });
+    world.put("lon", "new", "value");
+    await world.pass(1_000);
+    Object.assign(cache, { faults });
+    world.tampered.set("lon new", undefined);
+    await world.pass(300);
+    world.tampered.delete("lon new");
+    await world.rest();
+    expect(world.contents("nyc")["new"]).toBe("value");
+    await world.stop("lon");
+    world.remove("lon", "k0");
+    world.site("lon").start();
+    await world.rest();
+    for (const name of ["nyc", "lon"])
+      expect([name, world.contents(name)["k0"]]).toEqual([name, undefined]);
+  });
+
+  it("is not one whose replica lags for less than the second in which it is read again", async () => {
+    const world = await filled();
+    const { gaps } = world.handled("lon").agent?.stats ?? {};
+    world.put("lon", "new", "value");
+    world.tampered.set("lon new", undefined);
+    await world.pass(900);
+    world.tampered.delete("lon new");
+    await world.rest();
+    expect(world.contents("nyc")["new"]).toBe("value");
+    expect(world.handled("lon").agent?.stats.gaps).toBe(gaps);
+  });
 });
