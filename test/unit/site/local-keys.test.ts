@@ -92,4 +92,20 @@ describe("keys that stay at their site", () => {
       { cache: "sessions", entries: { nyc: 1, lon: 1 }, differing: [], busy: 0, isCut: false },
     ]);
   });
+
+  it("are not asked for at the peers where the cache evicts, or came back empty", async () => {
+    const evicts = (rule: string) => `${rule}\n    evicts: true`;
+    const world = await started(evicts(EVERYTHING));
+    world.put("nyc", "task::a", "was everywhere");
+    await world.rest();
+    await restarted(world, evicts(WITHOUT), "nyc", "lon");
+    await world.rest();
+    await world.pass(60_000);
+    const presenceAt = (name: string) => world.handled(name).agent?.rows.get("task::a")?.presence;
+    expect([presenceAt("nyc"), presenceAt("lon")]).not.toContain("absent");
+    expect([world.contents("nyc"), world.contents("lon")]).toEqual([
+      { "task::a": "was everywhere" },
+      { "task::a": "was everywhere" },
+    ]);
+  });
 });
