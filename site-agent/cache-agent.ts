@@ -556,8 +556,8 @@ export class CacheAgent implements CacheHands {
       },
       listener: () => this.#listener,
       onGap: (reason) => this.openGap(reason),
-      // While a gap is open, the event that told why may be what was missed.
-      onUntoldLoss: () => this.#gap ?? this.#losses.lostReported(),
+      onUntoldLoss: (key) => this.#gap ?? this.#losses.lostReported(key),
+      onGone: (key) => this.#losses.explained(key),
       onAbsence: (key, entry, mark) => this.#repairs.onAbsence(key, entry, mark.gapStart),
       onFailure: (error, failures) => {
         if (!outage.beginsWith(failures)) return;

@@ -269,6 +269,8 @@ export const REFILLS_LOST_MAX = 3;
 export const REFILLS_LOST_MS = 600_000;
 /** Keys that are watched for it: of a cache that evicts, some of any thousand are gone again soon. */
 export const REFILLED_KEYS_MAX = 1_000;
+/** How long after that an event may still tell why, ms: a server may collect garbage for seconds. */
+export const LATE_EVENT_MS_MAX = 10_000;
 /** How long a cache that lost an entry without an event is taken for one that may do so again, ms. */
 export const UNTOLD_LOSS_MS = 24 * 3_600_000;
 

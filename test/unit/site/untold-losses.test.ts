@@ -108,4 +108,25 @@ describe("a cache that evicts though the file does not say so", () => {
     expect(world.contents("nyc")["k7"]).toBe("value");
     expect(world.published.get("lon") ?? 0).toBe(0);
   });
+
+  it("is not one whose server tells seconds late of what clients removed", async () => {
+    const world = await filled();
+    const [cache] = world.site("lon").ground.caches.caches.values();
+    if (cache === undefined) throw new Error("lon has no cache");
+    world.put("lon", "code", "used at once");
+    const { random } = cache.parts;
+    const latency = random.latency.bind(random);
+    random.latency = () => 3_000;
+    world.remove("lon", "code");
+    random.latency = latency;
+    await world.pass(5_000);
+    await world.rest();
+    await world.stop("lon");
+    world.remove("lon", "k0");
+    world.site("lon").start();
+    await world.rest();
+    await world.pass(60_000);
+    for (const name of ["nyc", "lon"])
+      expect([name, world.contents(name)["k0"]]).toEqual([name, undefined]);
+  });
 });
