@@ -120,10 +120,9 @@ export class CacheAgent implements CacheHands {
     this.#changes = this.#makeChanges();
     this.#capture = this.#makeCapture();
     this.#applier = this.#makeApplier();
-    const { ledger, clock, merges } = parts;
+    const { ledger, clock } = parts;
     const { rows, stats } = this;
-    const bound = { locks: this.#locks, policy: parts.policy.conflict };
-    const shared = { ...bound, ledger, rows, stats, clock, merges };
+    const shared = { ...parts, rows, stats, locks: this.#locks, policy: parts.policy.conflict };
     this.idle = new IdleKeys({ ...shared, uses: connector });
     this.tombstones = new Tombstones({ ...shared, cache: parts.cache });
     const local = { rows, clock, capture: this.#capture, changes: this.#changes };
@@ -230,7 +229,8 @@ export class CacheAgent implements CacheHands {
     // While a lost ledger is rebuilt, rows without a copy are those that no scan has come to: the cache may hold one.
     if (this.#rebuilding.isOn || this.#losses.problem !== undefined) return;
     for await (const key of this.idle.absentKeys(false)) {
-      if (!this.#invalidate && this.idle.hasEnded(key)) await this.#applier.settle(key);
+      const isOver = !this.#invalidate && this.idle.hasEnded(key);
+      if (isOver || this.#parts.isLocalKey(key)) await this.#applier.settle(key);
       else yield key;
     }
   }
@@ -556,8 +556,8 @@ export class CacheAgent implements CacheHands {
       },
       listener: () => this.#listener,
       onGap: (reason) => this.openGap(reason),
-      // While a gap is open, the event that told why may be what was missed.
-      onUntoldLoss: () => this.#gap ?? this.#losses.lostReported(),
+      onUntoldLoss: (key) => this.#gap ?? this.#losses.lostReported(key),
+      onGone: (key) => this.#losses.explained(key),
       onAbsence: (key, entry, mark) => this.#repairs.onAbsence(key, entry, mark.gapStart),
       onFailure: (error, failures) => {
         if (!outage.beginsWith(failures)) return;

@@ -35,7 +35,7 @@ export class CacheFacts {
     return this.#ledger.fact(`untoldLoss/${this.#cache}`) as number | undefined;
   }
 
-  set untoldLossAt(at: number) {
+  set untoldLossAt(at: number | undefined) {
     this.#ledger.setFact(`untoldLoss/${this.#cache}`, at);
   }
 

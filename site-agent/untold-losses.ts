@@ -1,5 +1,6 @@
 import { ErrorCode, IsthmusError } from "../topology/errors.ts";
 import {
+  LATE_EVENT_MS_MAX,
   REFILLED_KEYS_MAX,
   REFILLS_LOST_MAX,
   REFILLS_LOST_MS,
@@ -20,8 +21,8 @@ interface Refill {
  * Finds out that a cache loses entries without an event for it, which the file does not say: it evicts.
  *
  * One sign is that what a listener reported is gone, while that listener goes on to report: from then on what a scan misses is
- * not taken for deleted, for a day. The other is that what was refilled from the peers is gone again, again and again: to go on
- * refilling would push other entries out, for ever. Looks at some refilled keys only (I12).
+ * not taken for deleted, for a day, unless its event was only late. The other is that what was refilled from the peers is gone
+ * again, again and again: to go on refilling would push other entries out, for ever. Looks at some refilled keys only (I12).
  */
 export class UntoldLosses {
   readonly #cache: CacheName;
@@ -29,6 +30,10 @@ export class UntoldLosses {
   readonly #logger: Logger;
   readonly #facts: CacheFacts;
   readonly #keys = new Map<Key, Refill>();
+  /** Keys that a listener reported and that are gone, each with when (monotonic ms) no event can explain it any more. */
+  readonly #unexplained = new Map<Key, number>();
+  /** The last loss before the first of them. */
+  #lossAtBefore: number | undefined;
   /** Monotonic ms: what is older is none of the present's business. */
   #since = 0;
   #problem: IsthmusError | undefined;
@@ -57,14 +62,33 @@ export class UntoldLosses {
   }
 
   /** A key is gone that a listener reported, and no event of that listener, which was never lost, told why. */
-  lostReported(): void {
+  lostReported(key: Key): void {
     const wereKnown = this.areKnown;
+    const unexplained = this.#unexplained;
+    if (!wereKnown) unexplained.clear();
+    if (unexplained.size === 0) this.#lossAtBefore = this.#facts.untoldLossAt;
+    if (unexplained.size < REFILLED_KEYS_MAX)
+      unexplained.set(key, this.#clock.monotonic() + LATE_EVENT_MS_MAX);
     this.#facts.untoldLossAt = this.#clock.now();
     if (wereKnown) return;
     this.#logger.warn(
       {},
       `cache "${this.#cache}" lost an entry without an event: what scans miss is fetched from the peers, and not deleted there, for a day; if it evicts, say \`evicts: true\` for it in the file`,
     );
+  }
+
+  /**
+   * An event told that a key is gone. If that is why it was, the event was late, and nothing was lost without one: a server
+   * that stands still tells nobody what was done meanwhile. Much later it says no more than that a client removed what was
+   * not there.
+   */
+  explained(key: Key): void {
+    const until = this.#unexplained.get(key);
+    if (until === undefined || until < this.#clock.monotonic()) return;
+    this.#unexplained.delete(key);
+    if (this.#unexplained.size > 0) return;
+    this.#facts.untoldLossAt = this.#lossAtBefore;
+    this.#logger.info({}, `an event told late why cache "${this.#cache}" lost an entry`);
   }
 
   /** A key without a copy here was given one from a peer. */
@@ -97,6 +121,7 @@ export class UntoldLosses {
   #found(): void {
     this.#keys.clear();
     if (this.#problem !== undefined) return;
+    this.#lossAtBefore = this.#clock.now();
     this.#facts.untoldLossAt = this.#clock.now();
     this.#problem = new IsthmusError(
       ErrorCode.CacheEvicts,

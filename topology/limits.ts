@@ -135,6 +135,8 @@ export const DOOR_REQUESTS_MAX = 4_096;
 export const PREPARED_MAX = 4_096;
 /** Values that one client connection sends in parts at once. */
 export const DOOR_STREAMS_MAX = 256;
+/** After so long without a byte the kernel asks whether the other end is still there: a machine that went away says nothing, and its connections would stay for ever. */
+export const DOOR_SILENT_MS_MAX = 60_000;
 /** A client whose connection to a cache server is not made within this is sent away: it tries again, elsewhere perhaps. */
 export const DOOR_CONNECT_MS_MAX = 2_000;
 /** A front door opens once every cache whose writers wait is listened to or missing, or after this: one that cannot be used must not keep the others' clients out. */
@@ -267,6 +269,8 @@ export const REFILLS_LOST_MAX = 3;
 export const REFILLS_LOST_MS = 600_000;
 /** Keys that are watched for it: of a cache that evicts, some of any thousand are gone again soon. */
 export const REFILLED_KEYS_MAX = 1_000;
+/** How long after that an event may still tell why, ms: a server may collect garbage for seconds. */
+export const LATE_EVENT_MS_MAX = 10_000;
 /** How long a cache that lost an entry without an event is taken for one that may do so again, ms. */
 export const UNTOLD_LOSS_MS = 24 * 3_600_000;
 

@@ -1,7 +1,7 @@
 import { ErrorCode, IsthmusError } from "../../topology/errors.ts";
 import { parseKey, showKey } from "../../topology/key-text.ts";
 import type { CacheName } from "../../topology/names.ts";
-import { localName, policyOf } from "../../topology/policy/cache-policy.ts";
+import { policyOf } from "../../topology/policy/cache-policy.ts";
 import { valueHash } from "../../topology/version/value-hash.ts";
 import { type Json, Question, serveVerb } from "../../gateway/control/operator-channel.ts";
 import type { Site } from "../site/site.ts";
@@ -111,10 +111,11 @@ export class OperatorVerbs {
   }
 
   #operated(cache: CacheName): OperatedCache {
-    const { name, caches, config, ports } = this.#site;
-    const agent = caches.get(cache)?.agent;
+    const { name, caches, config } = this.#site;
+    const handled = caches.get(cache);
     const policy = policyOf(config, cache);
-    if (agent === undefined) {
+    const agent = handled?.agent;
+    if (handled === undefined || agent === undefined) {
       throw refused(`${name} does not touch cache ${cache}: its mode is ${policy.mode}`);
     }
     const { mediaType, state } = agent;
@@ -122,7 +123,7 @@ export class OperatorVerbs {
       throw refused(`cache ${cache} is not ready at ${name}: it is ${state}`, "Try again then.");
     }
     return {
-      connector: ports.cacheSite.cache(localName(policy, name)),
+      connector: handled.connector,
       rows: agent.rows,
       hash: (value) => valueHash(mediaType, value),
     };

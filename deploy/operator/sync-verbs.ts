@@ -8,7 +8,7 @@ import {
   RESYNC_TRIES_MAX,
 } from "../../topology/limits.ts";
 import type { CacheName, SiteName } from "../../topology/names.ts";
-import { localName, targetsOf } from "../../topology/policy/cache-policy.ts";
+import { targetsOf } from "../../topology/policy/cache-policy.ts";
 import type { Key } from "../../topology/version/entry.ts";
 import { valueHash } from "../../topology/version/value-hash.ts";
 import { Jobs } from "../../gateway/control/jobs.ts";
@@ -198,14 +198,14 @@ export class SyncVerbs {
     return [found];
   }
 
-  #operated({ name, policy, agent }: HandledCache) {
-    const { ports, name: site } = this.#site;
+  #operated({ name, agent, connector }: HandledCache) {
+    const { name: site } = this.#site;
     const mediaType = agent?.mediaType;
     if (agent === undefined || mediaType === undefined || !agent.isReady) {
       throw refused(`cache ${name} is not ready at ${site}`);
     }
     return {
-      connector: ports.cacheSite.cache(localName(policy, site)),
+      connector,
       rows: agent.rows,
       hash: (value: Uint8Array) => valueHash(mediaType, value),
     };

@@ -16,6 +16,7 @@ import { Unconfirmed } from "../../gateway/status/unconfirmed.ts";
 import { policyFact } from "../../site-agent/policy-review.ts";
 import { CacheAgent } from "../../site-agent/cache-agent.ts";
 import { SingleUse } from "../../site-agent/front-door/single-use.ts";
+import type { CacheConnector } from "../../topology/ports.ts";
 import type { Key } from "../../topology/version/entry.ts";
 import { versionShown } from "../../topology/version/show.ts";
 import { CacheHold } from "./cache-hold.ts";
@@ -114,6 +115,13 @@ export class HandledCache {
 
   async drain(): Promise<boolean> {
     return this.agent?.drain() ?? true;
+  }
+
+  /** The cache here, as all but its own clients may see it: without the keys that stay at this site. */
+  get connector(): CacheConnector {
+    const { policy, isLocalKey } = this;
+    const connector = this.#site.ports.cacheSite.cache(localName(policy, this.#site.name));
+    return policy.localKeys.length > 0 ? withoutKeys(connector, isLocalKey) : connector;
   }
 
   /** The cache does not exist here, as far as its servers were asked. */
@@ -238,15 +246,14 @@ export class HandledCache {
   #makeAgent(): CacheAgent {
     const { policy } = this;
     const { ports, config, name: site, merges, head, dots, processId, lease } = this.#site;
-    const { ledger, log, clock, random, logger, cacheSite } = ports;
-    const { isLocalKey, policyHash } = this;
-    const connector = cacheSite.cache(localName(policy, site));
+    const { ledger, log, clock, random, logger } = ports;
+    const { connector, isLocalKey, policyHash } = this;
     return new CacheAgent({
       site,
       cache: this.name,
       policy,
       merges: merges.registry,
-      connector: policy.localKeys.length > 0 ? withoutKeys(connector, isLocalKey) : connector,
+      connector,
       isLocalKey,
       ledger,
       log,
@@ -328,12 +335,12 @@ export class HandledCache {
 
   #makeSingleUse(agent: CacheAgent): SingleUse {
     const { ports, name: site } = this.#site;
-    const { bus, clock, random, logger, cacheSite } = ports;
+    const { bus, clock, random, logger } = ports;
     const { timeoutMs, onTimeout, conflict } = this.policy;
     return new SingleUse({
       site,
       rows: agent.rows,
-      connector: cacheSite.cache(localName(this.policy, site)),
+      connector: this.connector,
       shows: ({ siblings }) => {
         const shows = versionShown(siblings, conflict);
         return shows?.kind === "put" ? shows : undefined;

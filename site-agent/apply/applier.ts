@@ -215,7 +215,8 @@ export class Applier {
     const told = lost.length > 0 ? await this.#withHeldValue(key, entry, losing, lost) : losing;
     if (told === undefined) return undefined;
     const { stats, clock, hash, invalidate, rows, ledger, intents, past, copies } = this.#parts;
-    const resolved = this.#parts.isLocalKey(key)
+    const isLocal = this.#parts.isLocalKey(key);
+    const resolved = isLocal
       ? resolvedNowhere(joined)
       : joined.siblings.length > 1
         ? await this.#resolve(key, entry, joined)
@@ -254,7 +255,7 @@ export class Applier {
       const siblings = [...told.siblings, ...others];
       this.#parts.onConflict(key, { context: versions.context, siblings }, shows);
     }
-    if (changed && isConflict(versions.siblings)) {
+    if (changed && !isLocal && isConflict(versions.siblings)) {
       stats.conflicts += 1;
       this.#parts.onConflict(key, versions, shows);
     }

@@ -8,6 +8,7 @@ import {
   DOOR_CLOSE_MS_MAX,
   DOOR_CONNECT_MS_MAX,
   DOOR_CONNECTIONS_MAX,
+  DOOR_SILENT_MS_MAX,
 } from "../../topology/limits.ts";
 import type { Clock, Logger } from "../../topology/ports.ts";
 import { openSocket, type ServerAddress, type TlsOptions } from "../connector/socket.ts";
@@ -59,7 +60,8 @@ export class FrontDoor {
   /** Listens, and returns the port. To be called once. @throws DoorListen, also for a certificate that cannot be read */
   async start(): Promise<{ port: number }> {
     const { listen, tls, logger } = this.#options;
-    const options = { pauseOnConnect: true, noDelay: true };
+    const probes = { keepAlive: true, keepAliveInitialDelay: DOOR_SILENT_MS_MAX };
+    const options = { pauseOnConnect: true, noDelay: true, ...probes };
     const onClient = (client: Socket): void => void this.#accept(client);
     try {
       const server =
@@ -156,7 +158,8 @@ export class FrontDoor {
     for (const _ of servers) {
       const server = servers[this.#next++ % servers.length] as ServerAddress;
       try {
-        return await openSocket(server, serverTls, clock, DOOR_CONNECT_MS_MAX);
+        const socket = await openSocket(server, serverTls, clock, DOOR_CONNECT_MS_MAX);
+        return socket.setKeepAlive(true, DOOR_SILENT_MS_MAX);
       } catch (error) {
         failure = error;
       }

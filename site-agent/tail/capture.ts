@@ -55,8 +55,13 @@ export interface CaptureParts {
   readonly listener: () => number;
   /** Something may have been missed: the cache falls into a gap, for this reason. */
   readonly onGap: (reason: string) => void;
-  /** What was reported is gone, and in {@link LAGGING_READ_MS_MAX} no event told why. */
-  readonly onUntoldLoss: () => void;
+  /**
+   * What was reported is gone, and in {@link LAGGING_READ_MS_MAX} no event told why. While a gap is open, that event may be
+   * what was missed.
+   */
+  readonly onUntoldLoss: (key: Key) => void;
+  /** An event told that a key is gone. */
+  readonly onGone: (key: Key) => void;
   /** A scan's absence, confirmed by this read: the scan judges it and stages what follows. */
   readonly onAbsence: (key: Key, entry: Entry, mark: Mark) => void;
   /** The cache or the ledger fails, so many times in a row by now: tried again. */
@@ -135,6 +140,7 @@ export class Capture {
     // An expiry brings the token and the value that are gone: they say nothing about what is there now.
     const event = reported.cause === "expired" ? { ...reported, token: undefined } : reported;
     const { key } = event;
+    if (event.cause === "removed" || event.cause === "expired") this.#parts.onGone(key);
     if (event.token !== undefined && !event.retried) {
       unknownWrites.overtaken(key, event.token);
     }
@@ -380,7 +386,8 @@ export class Capture {
           if (entry?.presence === "live") this.#parts.onAbsence(key, entry, mark);
           return entry?.presence === "live";
         }
-        if (state === undefined && isLastRead(mark) && wasWritten(mark)) this.#parts.onUntoldLoss();
+        if (state === undefined && isLastRead(mark) && wasWritten(mark))
+          this.#parts.onUntoldLoss(key);
         this.#readAgain(key, mark);
         return false;
       case "token":

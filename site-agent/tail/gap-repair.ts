@@ -118,11 +118,13 @@ export class GapRepair {
     }
   }
 
-  /** An absence that the scan found, confirmed by a read. */
+  /** An absence that the scan found, confirmed by a read; or one of a cache that evicts, at any time. */
   onAbsence(key: Key, entry: Entry, gapStart: number | undefined): void {
-    const { changes, stats, losses, rows } = this.#parts;
+    const { changes, stats, losses, rows, evicts } = this.#parts;
     const isLostAgain = losses.lost(key);
-    if (this.#verdict === "removed" && !isLostAgain) {
+    // What was found out since the scan was judged counts too.
+    const isLost = isLostAgain || evicts() || losses.areKnown;
+    if (this.#verdict === "removed" && !isLost) {
       changes.remove(key, entry, gapStart);
       return;
     }

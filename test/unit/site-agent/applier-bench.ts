@@ -55,6 +55,8 @@ export class ApplierBench {
   applier: Applier;
   unseenSince: number | undefined;
   givesWay: LocalChangesParts["givesWay"];
+  /** Whether the key stays at its site. */
+  isLocal = false;
 
   constructor(policy: ConflictPolicy = "last-writer-wins", invalidate = false) {
     const { machine, cache, stats } = this;
@@ -85,7 +87,7 @@ export class ApplierBench {
     const { machine, cache, dirty, stats } = this;
     const { clock, ledger } = machine;
     return new Applier({
-      isLocalKey: () => false,
+      isLocalKey: () => this.isLocal,
       ledger,
       rows: this.rows,
       connector: cache,

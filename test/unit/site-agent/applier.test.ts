@@ -41,6 +41,14 @@ describe("an arriving version", () => {
     expect(lon.conflicts).toHaveLength(1);
   });
 
+  it("of a key that stays at its site tells of no conflict: none of them shows", async () => {
+    const lon = new ApplierBench();
+    lon.isLocal = true;
+    await lon.apply(arrival("nyc", 1, "nyc's"));
+    await lon.apply(arrival("par", 2, "par's"));
+    expect([lon.authors, lon.cache.writes, lon.conflicts]).toEqual([["nyc", "par"], [], []]);
+  });
+
   it("keeps the value that it hides in the ledger before the cache is overwritten, so that no crash loses it", async () => {
     const lon = new ApplierBench();
     await lon.captured("local");

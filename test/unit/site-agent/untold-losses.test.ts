@@ -3,6 +3,7 @@ import { CacheFacts } from "../../../site-agent/cache-facts.ts";
 import { UntoldLosses } from "../../../site-agent/untold-losses.ts";
 import { ErrorCode } from "../../../topology/errors.ts";
 import {
+  LATE_EVENT_MS_MAX,
   REFILLED_KEYS_MAX,
   REFILLS_LOST_MAX,
   REFILLS_LOST_MS,
@@ -81,7 +82,7 @@ describe("a cache that loses what was reported", () => {
   it("is taken for one that may do so again for a day, also by the next process, and told once", () => {
     const { clock, logger, losses, started } = bench();
     expect(losses.areKnown).toBe(false);
-    for (let i = 0; i < 10; i++) losses.lostReported();
+    for (let i = 0; i < 10; i++) losses.lostReported(`k${i}`);
     expect(losses.areKnown).toBe(true);
     expect(losses.problem).toBeUndefined();
     expect(logger.lines).toHaveLength(1);
@@ -93,6 +94,21 @@ describe("a cache that loses what was reported", () => {
     expect(started().areKnown).toBe(true);
     clock.advance(1);
     expect([losses.areKnown, started().areKnown]).toEqual([false, false]);
+  });
+
+  it("is none once events told late why of each, but for what they tell much later", () => {
+    const { clock, losses } = bench();
+    for (const key of ["a", "b"]) losses.lostReported(key);
+    clock.advance(LATE_EVENT_MS_MAX);
+    losses.explained("a");
+    expect(losses.areKnown).toBe(true);
+    losses.explained("b");
+    expect(losses.areKnown).toBe(false);
+    losses.lostReported("c");
+    clock.advance(LATE_EVENT_MS_MAX + 1);
+    losses.lostReported("d");
+    for (const key of ["c", "d"]) losses.explained(key);
+    expect(losses.areKnown).toBe(true);
   });
 
   it("is one whose refilled copies were gone again and again too", () => {

@@ -1,6 +1,7 @@
 // Goal: keys that the file keeps at their site stay there, whatever else is known of them; all others are replicated.
 // Method: the real code of two sites on virtual time.
 import { describe, expect, it } from "vitest";
+import { Verify } from "../../../deploy/operator/verify-sites.ts";
 import { CalmSites } from "../../support/calm-sites.ts";
 
 const EVERYTHING = "mode: async";
@@ -73,5 +74,38 @@ describe("keys that stay at their site", () => {
     await world.rest();
     expect(world.contents("nyc")).toEqual({ event: "1", "task::a": "nyc's" });
     expect(world.contents("lon")).toEqual({ event: "1" });
+  });
+
+  it("are nothing that verify looks at, wherever they differ", async () => {
+    const world = await started(EVERYTHING);
+    world.put("nyc", "task::old", "was everywhere");
+    world.put("nyc", "event", "1");
+    await world.rest();
+    await restarted(world, WITHOUT, "nyc", "lon");
+    await world.rest();
+    world.put("nyc", "task::old", "nyc's own");
+    world.put("lon", "task::new", "lon's own");
+    await world.rest();
+    const verify = new Verify(world.config, world.operator("nyc"), () => undefined);
+    const { caches } = await world.settle(verify.run("sessions"));
+    expect(caches).toEqual([
+      { cache: "sessions", entries: { nyc: 1, lon: 1 }, differing: [], busy: 0, isCut: false },
+    ]);
+  });
+
+  it("are not asked for at the peers where the cache evicts, or came back empty", async () => {
+    const evicts = (rule: string) => `${rule}\n    evicts: true`;
+    const world = await started(evicts(EVERYTHING));
+    world.put("nyc", "task::a", "was everywhere");
+    await world.rest();
+    await restarted(world, evicts(WITHOUT), "nyc", "lon");
+    await world.rest();
+    await world.pass(60_000);
+    const presenceAt = (name: string) => world.handled(name).agent?.rows.get("task::a")?.presence;
+    expect([presenceAt("nyc"), presenceAt("lon")]).not.toContain("absent");
+    expect([world.contents("nyc"), world.contents("lon")]).toEqual([
+      { "task::a": "was everywhere" },
+      { "task::a": "was everywhere" },
+    ]);
   });
 });

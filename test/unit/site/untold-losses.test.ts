@@ -81,4 +81,52 @@ describe("a cache that evicts though the file does not say so", () => {
     expect(world.contents("nyc")["new"]).toBe("value");
     expect(world.handled("lon").agent?.stats.gaps).toBe(gaps);
   });
+
+  it("deletes nothing elsewhere either once what it was given back is gone again and again", async () => {
+    const world = await filled();
+    const more = Array.from({ length: 150 }, (_, i) => `more${i}`);
+    for (const key of more) world.put("nyc", key, "value");
+    await world.rest();
+    const scanned = async (...gone: string[]) => {
+      evict(world, gone);
+      world.handled("lon").agent?.openGap("a test asks for a scan");
+      await world.rest();
+    };
+    const isBack = () => Object.keys(world.contents("lon")).length === KEYS.length + more.length;
+    for (const others of [more, more, []]) {
+      await scanned("k0", ...others);
+      await world.until("what was lost is back", isBack);
+    }
+    await scanned("k0");
+    const { agent } = world.handled("lon");
+    expect(agent?.problem).toMatchObject({ code: "IS2010" });
+    // Gone before it is read, as what it replaced at nyc would be.
+    world.put("lon", "k7", "gone at once");
+    evict(world, ["k7"]);
+    await world.pass(3_000);
+    await world.rest();
+    expect(world.contents("nyc")["k7"]).toBe("value");
+    expect(world.published.get("lon") ?? 0).toBe(0);
+  });
+
+  it("is not one whose server tells seconds late of what clients removed", async () => {
+    const world = await filled();
+    const [cache] = world.site("lon").ground.caches.caches.values();
+    if (cache === undefined) throw new Error("lon has no cache");
+    world.put("lon", "code", "used at once");
+    const { random } = cache.parts;
+    const latency = random.latency.bind(random);
+    random.latency = () => 3_000;
+    world.remove("lon", "code");
+    random.latency = latency;
+    await world.pass(5_000);
+    await world.rest();
+    await world.stop("lon");
+    world.remove("lon", "k0");
+    world.site("lon").start();
+    await world.rest();
+    await world.pass(60_000);
+    for (const name of ["nyc", "lon"])
+      expect([name, world.contents(name)["k0"]]).toEqual([name, undefined]);
+  });
 });
