@@ -137,7 +137,7 @@ export function finalObjection(rest: AtRest): string | undefined {
     const why = kind === "invalidate" ? staleCopy(rest, key) : keyObjection(rest, key);
     if (why !== undefined) return `${name}/${key}: ${why}`;
     for (const site of kind === "invalidate" ? [] : sites) {
-      const value = cacheOf(site, name).peek(key)?.value;
+      const state = cacheOf(site, name).peek(key);
       const siblings = rowOf(site, name, key)?.siblings ?? [];
       const [newest] = [...siblings].sort((a, b) => b.at - a.at);
       const isRemoved = newest?.kind === "remove";
@@ -145,8 +145,9 @@ export function finalObjection(rest: AtRest): string | undefined {
       const lost = newest && oracle.tooOld(key, { at: newest.at, isRemoved }, slackMs);
       if (lost !== undefined) return `${name}/${key} at ${site.name}: ${lost}`;
       // An entry that is missing may be evicted, or have gone idle.
-      if (value === undefined && kind !== "plain") continue;
-      const objection = oracle.objection(key, value);
+      if (state === undefined && kind !== "plain") continue;
+      if (state !== undefined && endsSoon(cacheOf(site, name).leftMs(state), rest)) continue;
+      const objection = oracle.objection(key, state?.value);
       if (objection !== undefined) return `${name}/${key} at ${site.name}: ${objection}`;
     }
   }
@@ -206,6 +207,10 @@ export function cacheOf(site: SimSite, cache: string): SimCache {
   return found;
 }
 
+/** What goes missing within 2.5 s of its expiry counts as expired, and may live on elsewhere for so long. */
+const endsSoon = (leftMs: number, { toleranceMs }: Pick<AtRest, "toleranceMs">): boolean =>
+  leftMs < toleranceMs + 2_500;
+
 function keyObjection({ cache, sites, toleranceMs }: AtRest, key: string): string | undefined {
   const shows = sites.map((site) => {
     const state = cacheOf(site, cache.name).peek(key);
@@ -230,13 +235,11 @@ function keyObjection({ cache, sites, toleranceMs }: AtRest, key: string): strin
     const { state } = other;
     if (state !== undefined && other.row?.held?.hash !== hashOf(state.value))
       return `${text(other)}: the ledger says otherwise`;
-    // What goes missing within 2.5 s of its expiry counts as expired, and may live on elsewhere for so long.
-    const isNear = (s: typeof first): boolean => s.leftMs < toleranceMs + 2_500;
     if ((first.state === undefined) !== (state === undefined)) {
       if (cache.kind !== "plain") continue;
       // About to expire at both, a little earlier at one of them.
       const present = first.state === undefined ? other : first;
-      if (isNear(present)) continue;
+      if (endsSoon(present.leftMs, { toleranceMs })) continue;
       return `${text(first)}, ${text(other)}`;
     }
     if (first.state === undefined || state === undefined) continue;
