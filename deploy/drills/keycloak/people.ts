@@ -87,6 +87,6 @@ export async function isKept(
   session: string,
   { username = "alice", realm = TRIAL_REALM } = {},
 ): Promise<boolean> {
-  if (lab.sessions === "infinispan") return (await site.cacheKeys("sessions")).includes(session);
+  if (lab.sessions === "infinispan") return (await site.cache.keys("sessions")).includes(session);
   return (await sessionsOf(site, username, realm)).some(({ id }) => id === session);
 }

@@ -64,7 +64,7 @@ export const expiryRows: readonly Row[] = [
             for (const tokens of held.map(tokensOf))
               await becomes(
                 `kept at ${site.name} after its time`,
-                async () => (await site.cacheKeys("offlineSessions")).includes(sessionOf(tokens)),
+                async () => (await site.cache.keys("offlineSessions")).includes(sessionOf(tokens)),
                 false,
               );
       });
@@ -81,7 +81,7 @@ export const expiryRows: readonly Row[] = [
       };
       return inRealm(lab, settings, async (realm) => {
         const before = await Promise.all(
-          lab.sites.map((site) => site.cacheKeys("authenticationSessions")),
+          lab.sites.map((site) => site.cache.keys("authenticationSessions")),
         );
         const opened = [];
         for (const [here, there] of lab.ways) {
@@ -89,7 +89,7 @@ export const expiryRows: readonly Row[] = [
           opened.push({ alice, there, page: await alice.open(here) });
         }
         const logins = async (i: number) => {
-          const keys = await lab.sites[i]?.cacheKeys("authenticationSessions");
+          const keys = await lab.sites[i]?.cache.keys("authenticationSessions");
           return (keys ?? []).filter((key) => before[i]?.includes(key) === false).length;
         };
         for (const [i, { name }] of lab.sites.entries())

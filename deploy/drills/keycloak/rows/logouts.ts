@@ -199,7 +199,7 @@ async function whilePaused(
 /** Takes a session's entry out of a site's Infinispan itself. */
 async function removed(lab: KeycloakLab, site: KeycloakSite, session: string): Promise<void> {
   if (!(await isKept(lab, site, session))) return;
-  await site.removeEntry("sessions", session);
+  await site.cache.remove("sessions", session);
   same(`kept at ${site.name}`, await isKept(lab, site, session), false);
 }
 
@@ -210,7 +210,7 @@ async function gone(lab: KeycloakLab, flow: LoginFlow, tokens: Tokens): Promise<
     await eventually(
       `no client session at ${site.name}`,
       async () =>
-        !(await site.cacheKeys("clientSessions")).some((key) => key.includes(sessionOf(tokens))),
+        !(await site.cache.keys("clientSessions")).some((key) => key.includes(sessionOf(tokens))),
     );
     same(`a refresh at ${site.name}`, (await flow.refresh(site, tokens)).status, 400);
   }
