@@ -17,6 +17,7 @@ export const expiryRows: readonly Row[] = [
   {
     name: "a session is over at both sites when its time is: until then it is refreshed at both, then it is gone at both",
     scenarios: [7, 30],
+    waits: true,
     run: (lab) =>
       inRealm(lab, { ssoSessionMaxLifespan: LIFESPAN_S }, async (realm) => {
         const who = { realm, username: "alice" };
@@ -45,6 +46,7 @@ export const expiryRows: readonly Row[] = [
   {
     name: "an offline session is over at both sites when its time is",
     scenarios: [31],
+    waits: true,
     run: (lab) => {
       const settings = {
         offlineSessionMaxLifespanEnabled: true,
@@ -73,6 +75,7 @@ export const expiryRows: readonly Row[] = [
   {
     name: "a login that is left open for too long is forgotten at both sites, and has to begin again",
     scenarios: [36, 44],
+    waits: true,
     run: (lab) => {
       const settings = {
         accessCodeLifespan: LIFESPAN_S,
@@ -108,6 +111,7 @@ export const expiryRows: readonly Row[] = [
   {
     name: "a code that is not traded in time is refused at both sites",
     scenarios: [42, 43],
+    waits: true,
     run: (lab) =>
       inRealm(lab, { accessCodeLifespan: LIFESPAN_S }, async (realm) => {
         const codes = [];
