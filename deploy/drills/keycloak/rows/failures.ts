@@ -119,36 +119,6 @@ export const failureRows: readonly Row[] = [
         }
       }),
   },
-  {
-    name: "a realm that is removed at one site takes its sessions, offline sessions and counts with it at both",
-    scenarios: [16, 28],
-    async run(lab) {
-      const caches = lab.caches.filter((cache) => cache !== "actionTokens");
-      for (const [here, there] of lab.ways) {
-        const before = await keysOf(lab, caches);
-        const made = await inRealm(lab, {}, async (realm) => {
-          for (const username of ["alice", "bob"])
-            for (const site of [here, there]) {
-              await person({ realm, username }).enter(site);
-              await person({ realm, username, scope: "openid offline_access" }).enter(site);
-              await person({ realm }).open(site);
-              await fail(site, "carol", 2, realm);
-            }
-          await counted(lab, await countOf(here, "carol", realm), 8);
-          const all = [...(await keysOf(lab, caches))].filter((key) => !before.has(key));
-          await here.admin("DELETE", realm);
-          return all;
-        });
-        same("something was made", made.length > caches.length, true);
-        await eventually("nothing of the realm is left", async () => {
-          const now = await keysOf(lab, caches);
-          const left = made.filter((key) => now.has(key));
-          if (left.length > 0) throw new Error(`left: ${left.join(", ")}`);
-          return true;
-        });
-      }
-    },
-  },
 ];
 
 /** Where a user's failures are counted. */
@@ -200,12 +170,3 @@ export async function fail(
 /** Entries of a user, whose keys are messages that name the user. */
 const entriesOf = async (site: KeycloakSite, id: string): Promise<number> =>
   (await site.cache.keys(CACHE)).filter((key) => key.includes(id)).length;
-
-/** Every key at any site, with its cache and site. */
-async function keysOf(lab: KeycloakLab, caches: readonly string[]): Promise<Set<string>> {
-  const keys = new Set<string>();
-  for (const site of lab.sites)
-    for (const cache of caches)
-      for (const key of await site.cache.keys(cache)) keys.add(`${cache} ${key} at ${site.name}`);
-  return keys;
-}

@@ -1,4 +1,4 @@
-import { becomes, same } from "../eventually.ts";
+import { becomes, eventually, same } from "../eventually.ts";
 import type { KeycloakLab } from "../keycloak-lab.ts";
 import type { KeycloakSite, Tokens } from "../keycloak-site.ts";
 import { codeIn, codeOf, tokensOf } from "../login-flow.ts";
@@ -114,6 +114,35 @@ export const logoutRows: readonly Row[] = [
       }),
   },
   {
+    name: "a realm that is removed at one site takes its sessions, offline sessions and open logins with it at both",
+    scenarios: [28],
+    async run(lab) {
+      // Keycloak leaves a realm's counts of failed logins to their lifespan, with one site too.
+      const caches = lab.caches.filter((cache) => /sessions/i.test(cache));
+      for (const [here, there] of lab.ways) {
+        const before = await keysOf(lab, caches);
+        const made = await inRealm(lab, {}, async (realm) => {
+          for (const username of ["alice", "bob"])
+            for (const site of [here, there]) {
+              await person({ realm, username }).enter(site);
+              await person({ realm, username, scope: "openid offline_access" }).enter(site);
+              await person({ realm }).open(site);
+            }
+          const all = [...(await keysOf(lab, caches))].filter((key) => !before.has(key));
+          await here.admin("DELETE", realm);
+          return all;
+        });
+        same("something was made", made.length > caches.length, true);
+        await eventually("nothing of the realm is left", async () => {
+          const now = await keysOf(lab, caches);
+          const left = made.filter((key) => now.has(key));
+          if (left.length > 0) throw new Error(`left: ${left.join(", ")}`);
+          return true;
+        });
+      }
+    },
+  },
+  {
     name: "a session whose entry is missing at one site only is ended by a logout at the other",
     scenarios: [4, 5],
     only: "infinispan",
@@ -218,4 +247,13 @@ async function gone(lab: KeycloakLab, flow: LoginFlow, tokens: Tokens): Promise<
     await becomes(`kept at ${site.name}`, () => isKept(lab, site, sessionOf(tokens)), false);
     same(`a refresh at ${site.name}`, (await flow.refresh(site, tokens)).status, 400);
   }
+}
+
+/** Every key at any site, with its cache and site. */
+async function keysOf(lab: KeycloakLab, caches: readonly string[]): Promise<Set<string>> {
+  const keys = new Set<string>();
+  for (const site of lab.sites)
+    for (const cache of caches)
+      for (const key of await site.cache.keys(cache)) keys.add(`${cache} ${key} at ${site.name}`);
+  return keys;
 }
