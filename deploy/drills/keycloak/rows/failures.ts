@@ -79,6 +79,7 @@ export const failureRows: readonly Row[] = [
   {
     name: "all counts of a realm that are cleared at one site are cleared at the other",
     scenarios: [16, 41],
+    waits: true,
     run: (lab) =>
       inRealm(lab, {}, async (realm) => {
         for (const [here, there] of lab.ways) {

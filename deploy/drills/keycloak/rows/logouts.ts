@@ -78,6 +78,7 @@ export const logoutRows: readonly Row[] = [
   {
     name: "everybody of a realm who is logged out at one site is out at the other, and nobody else",
     scenarios: [29],
+    waits: true,
     run: (lab) =>
       inRealm(lab, {}, async (realm) => {
         const stranger = person();
@@ -100,6 +101,7 @@ export const logoutRows: readonly Row[] = [
   {
     name: "sessions are counted alike at both sites: none, twenty, none, and so again",
     scenarios: [35],
+    waits: true,
     run: (lab) =>
       inRealm(lab, {}, async (realm) => {
         const carol = person({ realm, username: "carol" });
@@ -116,6 +118,7 @@ export const logoutRows: readonly Row[] = [
   {
     name: "a realm that is removed at one site takes its sessions, offline sessions and open logins with it at both",
     scenarios: [28],
+    waits: true,
     async run(lab) {
       // Keycloak leaves a realm's counts of failed logins to their lifespan, with one site too.
       const caches = lab.caches.filter((cache) => /sessions/i.test(cache));
@@ -145,6 +148,7 @@ export const logoutRows: readonly Row[] = [
   {
     name: "a session whose entry is missing at one site only is ended by a logout at the other",
     scenarios: [4, 5],
+    waits: true,
     only: "infinispan",
     async run(lab) {
       for (const [here, there] of lab.ways) {

@@ -46,6 +46,7 @@ export const tokenRows: readonly Row[] = [
   {
     name: "a refresh at one site is the session's last use at the other too",
     scenarios: [25],
+    waits: true,
     async run({ ways }) {
       for (const [here, there] of ways) {
         const carol = person({ username: "carol" });
