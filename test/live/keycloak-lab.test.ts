@@ -1,7 +1,7 @@
 // Goal: two Keycloaks, each with its own Infinispan behind a front door, are one to whoever logs in: each step of a login, and
 // what ends it, may come to either site.
-// Method: the lab with Keycloak, and the rows of the drill `keycloak` as tests, but for those that stop parts of a site: they take
-// minutes, and are the drill's own. The loss of a whole site is tried here too.
+// Method: the lab with Keycloak, and the rows of the drill `keycloak` as tests, but for those that stop parts of a site or wait for
+// something to be over: they take minutes, and are the drill's own. The loss of a whole site is tried here too.
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
@@ -9,6 +9,7 @@ import { afterAll, beforeAll, describe, expect, it } from "vitest";
 import { main } from "../../deploy/cli/main.ts";
 import { whyMissing } from "../../deploy/drills/keycloak/keycloak-drill.ts";
 import { KeycloakLab } from "../../deploy/drills/keycloak/keycloak-lab.ts";
+import type { Row } from "../../deploy/drills/keycloak/row.ts";
 import { TOPICS, isTriedWith } from "../../deploy/drills/keycloak/rows.ts";
 import { siteLossRows } from "../../deploy/drills/keycloak/rows/site-loss.ts";
 import { databaseFolder } from "../../deploy/lab/database-folder.ts";
@@ -85,23 +86,25 @@ describe("a lab with Keycloak", () => {
   });
 });
 
-const quick = TOPICS.map(({ topic, rows }) => ({
-  topic,
-  rows: rows.filter(
-    (row) => isTriedWith(row, "infinispan") && (row.harms !== true || row === SITE_KILLED),
-  ),
-})).filter(({ rows }) => rows.length > 0);
+async function tries(row: Row): Promise<void> {
+  const missing = await whyMissing(row);
+  if (missing === undefined) {
+    const said = await row.run(started);
+    if (typeof said === "string") say(`${row.name}: ${said}`);
+    return;
+  }
+  say(`SKIPPED ${row.name}: ${missing}`);
+  const required = (process.env["ISTHMUS_REQUIRE"] ?? "").split(",");
+  expect(required, missing).not.toContain(row.needs);
+}
 
-describe.each(quick)("Keycloak at two sites, $topic", ({ rows }) => {
-  it.each(rows)("$name", async (row) => {
-    const missing = await whyMissing(row);
-    if (missing === undefined) {
-      const said = await row.run(started);
-      if (typeof said === "string") say(`${row.name}: ${said}`);
-      return;
-    }
-    say(`SKIPPED ${row.name}: ${missing}`);
-    const required = (process.env["ISTHMUS_REQUIRE"] ?? "").split(",");
-    expect(required, missing).not.toContain(row.needs);
-  });
-});
+const isQuick = (row: Row): boolean =>
+  row === SITE_KILLED || (row.harms !== true && row.waits !== true);
+
+for (const { topic, rows } of TOPICS) {
+  const tried = rows.filter((row) => isQuick(row) && isTriedWith(row, "infinispan"));
+  if (tried.length > 0)
+    describe(`Keycloak at two sites, ${topic}`, () => {
+      for (const row of tried) it(row.name, () => tries(row));
+    });
+}

@@ -131,7 +131,7 @@ export class KeycloakLab {
       await eventually(
         `the same keys in ${cache}`,
         async () => {
-          const [atNyc, atLon] = await Promise.all([nyc.cacheKeys(cache), lon.cacheKeys(cache)]);
+          const [atNyc, atLon] = await Promise.all([nyc.cache.keys(cache), lon.cache.keys(cache)]);
           const only = [
             ...atNyc.filter((key) => !atLon.includes(key)).map((key) => `${key} at nyc alone`),
             ...atLon.filter((key) => !atNyc.includes(key)).map((key) => `${key} at lon alone`),

@@ -1,3 +1,5 @@
+import { SiteCache } from "./site-cache.ts";
+
 /** Keycloak answers within this, ms, or not at all: above its own time-out for a remote cache. */
 const ANSWER_MS_MAX = 20_000;
 
@@ -11,8 +13,8 @@ export interface KeycloakAddress {
   readonly url: string;
   /** The address that it gives itself: the balancer's, the same at all sites. */
   readonly publicUrl: string;
-  /** Infinispan's REST of the same site. */
-  readonly cacheUrl: string;
+  /** Where Infinispan of the same site speaks Hot Rod, on 127.0.0.1. */
+  readonly cachePort: number;
   readonly admin: { readonly username: string; readonly password: string };
 }
 
@@ -38,12 +40,15 @@ export interface Tokens {
 export class KeycloakSite {
   readonly name: string;
   readonly publicUrl: string;
+  /** The Infinispan of the same site. */
+  readonly cache: SiteCache;
   readonly #address: KeycloakAddress;
   #admin: { readonly token: string; readonly until: number } | undefined;
 
   constructor(address: KeycloakAddress) {
     this.name = address.name;
     this.publicUrl = address.publicUrl;
+    this.cache = new SiteCache(address.cachePort);
     this.#address = address;
   }
 
@@ -100,25 +105,6 @@ export class KeycloakSite {
     throw new Error(`${this.name}: ${method} ${path}: ${answer.status} ${answer.text}`);
   }
 
-  /** The keys that a cache of this site's Infinispan holds, in text: a string as it is, others as JSON. @throws Error when it does not say */
-  async cacheKeys(cache: string): Promise<string[]> {
-    const text = await this.#cache("GET", `${cache}?action=keys&limit=-1`);
-    return (JSON.parse(text) as unknown[]).map(keyText).sort();
-  }
-
-  /** Removes an entry with a string as key, at this site's Infinispan itself, past its Keycloak and its front door. */
-  async removeEntry(cache: string, key: string): Promise<void> {
-    await this.#cache("DELETE", `${cache}/${encodeURIComponent(key)}`);
-  }
-
-  async #cache(method: string, path: string): Promise<string> {
-    const url = new URL(`/rest/v2/caches/${path}`, this.#address.cacheUrl);
-    const response = await this.fetch(url, { method });
-    const text = await response.text();
-    if (response.ok) return text;
-    throw new Error(`${this.name}: ${method} ${path}: ${response.status} ${text}`);
-  }
-
   async #administer<T>(method: string, path: string, body: object | undefined): Promise<Answer<T>> {
     const headers = {
       Authorization: `Bearer ${await this.#adminToken()}`,
@@ -149,11 +135,4 @@ export class KeycloakSite {
     }
     return { status: response.status, json, text };
   }
-}
-
-/** Infinispan shows keys by type: `{"_type": "string", "_value": "..."}`, or the string itself. */
-function keyText(key: unknown): string {
-  if (typeof key === "string") return key;
-  const { _value: value } = key as { readonly _value?: unknown };
-  return typeof value === "string" ? value : JSON.stringify(key);
 }

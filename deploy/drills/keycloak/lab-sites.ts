@@ -17,7 +17,7 @@ export function labKeycloaks(parts: readonly Reached[]): KeycloakSite[] {
       name: site,
       url: url(ports["keycloak"]),
       publicUrl: url(first.ports["keycloak"]),
-      cacheUrl: url(cache?.ports["cache"]),
+      cachePort: cache?.ports["cache"] ?? 0,
       admin: KEYCLOAK_ADMIN,
     });
   });

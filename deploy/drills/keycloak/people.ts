@@ -5,6 +5,26 @@ import type { KeycloakLab } from "./keycloak-lab.ts";
 import type { KeycloakSite, Tokens } from "./keycloak-site.ts";
 import { LoginFlow } from "./login-flow.ts";
 
+/** Keys that are made at once: an RSA key, Keycloak's default, takes it seconds. */
+const QUICK_KEYS = {
+  defaultSignatureAlgorithm: "ES256",
+  components: {
+    "org.keycloak.keys.KeyProvider": [
+      {
+        name: "signatures",
+        providerId: "ecdsa-generated",
+        config: { priority: ["100"], ecdsaEllipticCurveKey: ["P-256"] },
+      },
+      {
+        name: "refresh tokens and codes",
+        providerId: "hmac-generated",
+        config: { priority: ["100"], algorithm: ["HS512"] },
+      },
+      { name: "cookies", providerId: "aes-generated", config: { priority: ["100"] } },
+    ],
+  },
+};
+
 /** Who is to log in where; by default alice to the shop, in the trial realm. */
 interface Who {
   readonly username?: string;
@@ -28,7 +48,7 @@ export async function inRealm<T>(
 ): Promise<T> {
   const [nyc, lon] = lab.sites;
   const realm = `drill-${randomBytes(4).toString("hex")}`;
-  await nyc.admin("POST", "", { ...trialRealm(realm), ...settings });
+  await nyc.admin("POST", "", { ...trialRealm(realm), ...QUICK_KEYS, ...settings });
   try {
     await eventually(`${realm} at ${lon.name}`, async () => {
       await lon.admin("GET", realm);
@@ -87,6 +107,6 @@ export async function isKept(
   session: string,
   { username = "alice", realm = TRIAL_REALM } = {},
 ): Promise<boolean> {
-  if (lab.sessions === "infinispan") return (await site.cacheKeys("sessions")).includes(session);
+  if (lab.sessions === "infinispan") return (await site.cache.keys("sessions")).includes(session);
   return (await sessionsOf(site, username, realm)).some(({ id }) => id === session);
 }

@@ -9,6 +9,8 @@ export interface Row {
   readonly scenarios: readonly number[];
   /** It stops or kills processes. */
   readonly harms?: true;
+  /** It takes long, because of what it waits for or how much it does: the live test leaves it to the drill. */
+  readonly waits?: true;
   /** It looks at sessions where they are only then; undefined: it is tried wherever they are. */
   readonly only?: KeycloakSessions;
   /** What it needs beyond the lab. */

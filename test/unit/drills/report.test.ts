@@ -47,6 +47,19 @@ describe("a drill's report", () => {
     expect(required).toContain('<failure message="no toxiproxy"/>');
   });
 
+  it("tells of a check that this machine could not make, and how long the others took", () => {
+    const checks = [
+      { name: "a browser logs in", passed: true, isSkipped: true, detail: "no chromium" },
+      { name: "a code is good once", passed: true, detail: "20 codes", ms: 1_234 },
+    ];
+    const told = [{ ...report, outcome: "passed" as const, checks }];
+    const xml = renderJUnit(told);
+    expect(xml).toContain('tests="2" failures="0" skipped="1"');
+    expect(xml).toContain('name="a browser logs in"><skipped message="no chromium"/>');
+    expect(xml).toContain('name="a code is good once" time="1.234"><system-out>20 codes');
+    expect(renderPage(told)).toContain('<td class="skipped">skipped</td><td>a browser logs in');
+  });
+
   it("is one page that loads nothing, with a timeline and every figure", () => {
     const page = renderPage([report]);
     expect(page).not.toMatch(/\b(?:src|href)="(?!#)/);

@@ -17,6 +17,7 @@ export const expiryRows: readonly Row[] = [
   {
     name: "a session is over at both sites when its time is: until then it is refreshed at both, then it is gone at both",
     scenarios: [7, 30],
+    waits: true,
     run: (lab) =>
       inRealm(lab, { ssoSessionMaxLifespan: LIFESPAN_S }, async (realm) => {
         const who = { realm, username: "alice" };
@@ -45,6 +46,7 @@ export const expiryRows: readonly Row[] = [
   {
     name: "an offline session is over at both sites when its time is",
     scenarios: [31],
+    waits: true,
     run: (lab) => {
       const settings = {
         offlineSessionMaxLifespanEnabled: true,
@@ -64,7 +66,7 @@ export const expiryRows: readonly Row[] = [
             for (const tokens of held.map(tokensOf))
               await becomes(
                 `kept at ${site.name} after its time`,
-                async () => (await site.cacheKeys("offlineSessions")).includes(sessionOf(tokens)),
+                async () => (await site.cache.keys("offlineSessions")).includes(sessionOf(tokens)),
                 false,
               );
       });
@@ -73,6 +75,7 @@ export const expiryRows: readonly Row[] = [
   {
     name: "a login that is left open for too long is forgotten at both sites, and has to begin again",
     scenarios: [36, 44],
+    waits: true,
     run: (lab) => {
       const settings = {
         accessCodeLifespan: LIFESPAN_S,
@@ -81,7 +84,7 @@ export const expiryRows: readonly Row[] = [
       };
       return inRealm(lab, settings, async (realm) => {
         const before = await Promise.all(
-          lab.sites.map((site) => site.cacheKeys("authenticationSessions")),
+          lab.sites.map((site) => site.cache.keys("authenticationSessions")),
         );
         const opened = [];
         for (const [here, there] of lab.ways) {
@@ -89,7 +92,7 @@ export const expiryRows: readonly Row[] = [
           opened.push({ alice, there, page: await alice.open(here) });
         }
         const logins = async (i: number) => {
-          const keys = await lab.sites[i]?.cacheKeys("authenticationSessions");
+          const keys = await lab.sites[i]?.cache.keys("authenticationSessions");
           return (keys ?? []).filter((key) => before[i]?.includes(key) === false).length;
         };
         for (const [i, { name }] of lab.sites.entries())
@@ -108,6 +111,7 @@ export const expiryRows: readonly Row[] = [
   {
     name: "a code that is not traded in time is refused at both sites",
     scenarios: [42, 43],
+    waits: true,
     run: (lab) =>
       inRealm(lab, { accessCodeLifespan: LIFESPAN_S }, async (realm) => {
         const codes = [];

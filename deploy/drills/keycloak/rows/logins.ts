@@ -109,6 +109,7 @@ export const loginRows: readonly Row[] = [
   {
     name: "people who log in at both sites at the same moment all get in, with a session each",
     scenarios: [18],
+    waits: true,
     run: (lab) =>
       // With failed logins counted, Keycloak lets nobody in twice at the same moment.
       inRealm(lab, { bruteForceProtected: false }, async (realm) => {
@@ -134,6 +135,7 @@ export const loginRows: readonly Row[] = [
   {
     name: "three clients that join one person's session at the same moment, at sites drawn by lot, share it",
     scenarios: [9],
+    waits: true,
     async run({ sites }) {
       for (let i = 0; i < ROUNDS; i++) {
         const alice = person();

@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { htmlForms, htmlText } from "../../../../deploy/drills/keycloak/html-form.ts";
+import { htmlForms, htmlLinks, htmlText } from "../../../../deploy/drills/keycloak/html-form.ts";
 
 // The login page of Keycloak 26.7.3, shortened.
 const PAGE = `<!DOCTYPE html><html><head><title>Sign in to Trial</title><script>if (1 < 2) { f("<form>") }</script></head>
@@ -29,6 +29,14 @@ describe("a form of a page", () => {
   it("is none where there is none", () => {
     expect(htmlForms("<p>no form</p>")).toEqual([]);
     expect(htmlForms("")).toEqual([]);
+  });
+});
+
+describe("a page's links", () => {
+  it("are where they lead, in order, those of scripts left out", () => {
+    const page = `<a class="x" href="/reset?a=1&amp;b=2">Forgot?</a><script>'<a href="/no">'</script><a name="here">`;
+    expect(htmlLinks(page)).toEqual(["/reset?a=1&b=2"]);
+    expect(htmlLinks(PAGE)).toEqual([]);
   });
 });
 
