@@ -126,7 +126,9 @@ export class FaultActs {
       this.#say(`${site.name}: the disk is full`, "disk full");
       disk.isFull = true;
       this.#after(x, 100, 3_000, () => {
-        if (site.disk === disk && site.isRunning) site.kill();
+        // An operator makes room, and starts again whoever met it.
+        if (site.disk !== disk) site.endFormer();
+        else if (site.isRunning) site.kill();
         disk.isFull = false;
         this.#restart(site, 0);
       });
