@@ -131,6 +131,8 @@ export const SASL_STEPS_MAX = 8;
 export const DOOR_CONNECTIONS_MAX = 10_000;
 /** Requests of one client connection that are not answered, held writes included: beyond it the client is not read. */
 export const DOOR_REQUESTS_MAX = 4_096;
+/** Answers or requests of one turn that are copied into one buffer to leave together; what is longer in all leaves uncopied, in one system call with many parts. */
+export const DOOR_JOINED_BYTES_MAX = 64 * 1024;
 /** Values that one client connection sends in parts at once. */
 export const DOOR_STREAMS_MAX = 256;
 /** A client whose connection to a cache server is not made within this is sent away: it tries again, elsewhere perhaps. */
