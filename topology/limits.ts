@@ -133,6 +133,8 @@ export const DOOR_CONNECTIONS_MAX = 10_000;
 export const DOOR_REQUESTS_MAX = 4_096;
 /** Prepared transactions whose caches a front door remembers: a commit names none. Beyond it one waits for all caches. */
 export const PREPARED_MAX = 4_096;
+/** Answers or requests of one turn that are copied into one buffer to leave together; what is longer in all leaves uncopied, in one system call with many parts. */
+export const DOOR_JOINED_BYTES_MAX = 64 * 1024;
 /** Values that one client connection sends in parts at once. */
 export const DOOR_STREAMS_MAX = 256;
 /** After so long without a byte the kernel asks whether the other end is still there: a machine that went away says nothing, and its connections would stay for ever. */

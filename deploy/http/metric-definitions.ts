@@ -1,16 +1,19 @@
 import type { CacheStats } from "../../site-agent/cache-stats.ts";
+import { HOLD_BOUNDS_MS } from "../site/cache-hold.ts";
 import type { CacheStatus, OriginStatus, SiteStatus, TargetStatus } from "../status/site-status.ts";
 
 /** Labels and value of one sample. */
 export interface Sample {
   readonly labels: Readonly<Record<string, string>>;
   readonly value: number;
+  /** Of a histogram's: which of its series. */
+  readonly series?: "bucket" | "sum" | "count";
 }
 
 /** One metric: how Prometheus knows it, and how it is read from a status. */
 export interface MetricDefinition {
   readonly name: string;
-  readonly type: "counter" | "gauge";
+  readonly type: "counter" | "gauge" | "histogram";
   readonly help: string;
   readonly labels: readonly string[];
   samples(status: SiteStatus): readonly Sample[];
@@ -212,6 +215,20 @@ export const STATES = [
   "blocked",
 ] as const;
 
+/** A bucket holds all times up to its bound. */
+function holdTimes({ cache, hold }: CacheStatus): readonly Sample[] {
+  if (hold === null) return [];
+  let value = 0;
+  const buckets = hold.holdMsCounts.map((count, i): Sample => {
+    value += count;
+    const bound = HOLD_BOUNDS_MS[i];
+    const le = bound === undefined ? "+Inf" : String(bound / 1_000);
+    return { labels: { cache, le }, value, series: "bucket" };
+  });
+  const sum: Sample = { labels: { cache }, value: hold.holdMsSum / 1_000, series: "sum" };
+  return [...buckets, sum, { labels: { cache }, value, series: "count" }];
+}
+
 const HOLDS: readonly MetricDefinition[] = [
   ofCache(
     "isthmus_hold_waiting",
@@ -251,6 +268,13 @@ const HOLDS: readonly MetricDefinition[] = [
   ofCache("isthmus_hold_seconds_max", "The longest of those times.", ({ hold }) =>
     seconds(hold?.holdMsMax),
   ),
+  {
+    name: "isthmus_hold_seconds",
+    type: "histogram",
+    help: "Those times, by their length.",
+    labels: ["cache", "le"],
+    samples: ({ caches }) => caches.filter(isHandled).flatMap(holdTimes),
+  },
 ];
 
 const SINGLE_USES: readonly MetricDefinition[] = [

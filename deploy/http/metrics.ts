@@ -1,6 +1,6 @@
 import { collectDefaultMetrics, Counter, Gauge, Registry } from "prom-client";
 import type { SiteStatus } from "../status/site-status.ts";
-import { METRICS, type MetricDefinition } from "./metric-definitions.ts";
+import { METRICS, type MetricDefinition, type Sample } from "./metric-definitions.ts";
 
 /** The metrics of one process in Prometheus's text format, read from its status at each scrape. */
 export class Metrics {
@@ -11,7 +11,7 @@ export class Metrics {
   constructor(status: () => SiteStatus) {
     this.#status = status;
     const registers = [this.#registry];
-    this.#metrics = METRICS.map((definition) => {
+    this.#metrics = METRICS.filter(({ type }) => type !== "histogram").map((definition) => {
       const { name, help, type, labels } = definition;
       const options = { name, help, labelNames: [...labels], registers };
       return [definition, type === "counter" ? new Counter(options) : new Gauge(options)] as const;
@@ -34,6 +34,21 @@ export class Metrics {
       if (definition.labels.length === 0) metric.remove();
       for (const { labels, value } of definition.samples(status)) metric.inc(labels, value);
     }
-    return this.#registry.metrics();
+    const histograms = METRICS.filter(({ type }) => type === "histogram");
+    const own = histograms.map((definition) => histogramText(definition, status));
+    return [await this.#registry.metrics(), ...own].join("\n");
   }
 }
+
+/** The client library counts a histogram by itself or not at all; the status holds counted ones. */
+function histogramText(definition: MetricDefinition, status: SiteStatus): string {
+  const { name, help } = definition;
+  const line = ({ labels, value, series = "count" }: Sample): string => {
+    const pairs = Object.entries(labels).map(([label, of]) => `${label}="${escaped(of)}"`);
+    return `${name}_${series}{${pairs.join(",")}} ${value}\n`;
+  };
+  return `# HELP ${name} ${help}\n# TYPE ${name} histogram\n${definition.samples(status).map(line).join("")}`;
+}
+
+const escaped = (text: string): string =>
+  text.replaceAll("\\", "\\\\").replaceAll("\n", "\\n").replaceAll('"', '\\"');

@@ -15,6 +15,18 @@ export interface CacheOptions {
   readonly expirationIntervalMs?: number;
   /** True: entries are on disk too, and come back when the server starts again in its folder. */
   readonly persistent?: boolean;
+  /** A site to which Infinispan itself copies each write before it answers; a write that gets no copy there fails. */
+  readonly backupTo?: string;
+}
+
+/** Servers of several sites that back one another up, by Infinispan's own means: RELAY2 over TCP. */
+export interface CrossSite {
+  /** The server's own. */
+  readonly site: string;
+  /** Where it takes the other sites' connections: a port of 127.0.0.1. */
+  readonly port: number;
+  /** Where the server of each site, its own too, is reached by the others: a port of 127.0.0.1, perhaps a proxy's. */
+  readonly reached: ReadonlyMap<string, number>;
 }
 
 /** SASL mechanisms that the server is set up for. */
@@ -56,6 +68,7 @@ export interface InfinispanConfig {
   readonly caches: Readonly<Record<string, CacheOptions>>;
   readonly auth?: AuthOptions | undefined;
   readonly certificates?: Certificates | undefined;
+  readonly crossSite?: CrossSite | undefined;
   /** Each of the first entries of a cluster-wide topology is advertised to clients at this address instead of the node's own. */
   readonly advertise?: { readonly host: string; readonly port: number } | undefined;
 }
@@ -85,6 +98,10 @@ function cacheXml(name: string, cache: CacheOptions, auth: AuthOptions | undefin
       : `<memory max-count="${cache.maxCount}" when-full="REMOVE"/>`;
   const store =
     cache.persistent === true ? `<persistence><file-store purge="false"/></persistence>` : "";
+  const backups =
+    cache.backupTo === undefined
+      ? ""
+      : `<backups><backup${attributes({ site: cache.backupTo, strategy: "SYNC", "failure-policy": "FAIL" })}/></backups>`;
   const roles = Object.keys(auth?.roles?.permissions ?? {}).join(" ");
   const security =
     roles === ""
@@ -93,7 +110,7 @@ function cacheXml(name: string, cache: CacheOptions, auth: AuthOptions | undefin
   return `<${kind}${attributes({ name, mode, statistics: cache.statistics ?? true })}>
       <encoding media-type="${escape(cache.mediaType ?? "application/x-protostream")}"/>
       <expiration${attributes(expiration)}/>
-      ${memory}${store}${security}
+      ${memory}${store}${security}${backups}
     </${kind}>`;
 }
 
@@ -157,6 +174,29 @@ function endpointXml(config: InfinispanConfig): string {
     </endpoint></endpoints>`;
 }
 
+/** A second stack between the sites, and one that joins it to the cluster's. */
+function crossSiteXml({ site, port, reached }: CrossSite): string {
+  const hosts = [...reached.values()].map((at) => `127.0.0.1[${at}]`).join(",");
+  const transport = {
+    bind_addr: "127.0.0.1",
+    bind_port: port,
+    port_range: 0,
+    external_addr: "127.0.0.1",
+    external_port: reached.get(site),
+  };
+  const sites = [...reached.keys()].map((name) => `<remote-site${attributes({ name })}/>`);
+  // FD_SOCK2 listens on a port of its own, which no proxy passes on; FD_ALL3 notices a site that is gone, too.
+  return `<stack name="between-sites" extends="tcp">
+      <TCP${attributes(transport)}/>
+      <TCPPING initial_hosts="${hosts}" port_range="0" stack.combine="REPLACE" stack.position="MPING"/>
+      <FD_SOCK2 stack.combine="REMOVE"/>
+    </stack>
+    <stack name="sites" extends="loopback">
+      <relay.RELAY2 xmlns="urn:org:jgroups"${attributes({ site })}/>
+      <remote-sites default-stack="between-sites">${sites.join("")}</remote-sites>
+    </stack>`;
+}
+
 /** The server's `infinispan.xml`: a TCP stack on loopback, its caches, one endpoint. */
 export function infinispanXml(config: InfinispanConfig): string {
   const hosts = config.members.map((port) => `127.0.0.1[${port}]`).join(",");
@@ -177,9 +217,10 @@ export function infinispanXml(config: InfinispanConfig): string {
       <TCP bind_addr="127.0.0.1" bind_port="${config.clusterPort}" port_range="0"/>
       <TCPPING initial_hosts="${hosts}" port_range="0" stack.combine="REPLACE" stack.position="MPING"/>
     </stack>
+    ${config.crossSite === undefined ? "" : crossSiteXml(config.crossSite)}
   </jgroups>
   <cache-container name="default" statistics="true">
-    <transport cluster="${escape(config.clusterName)}" stack="loopback" node-name="${escape(config.nodeName)}"/>
+    <transport cluster="${escape(config.clusterName)}" stack="${config.crossSite === undefined ? "loopback" : "sites"}" node-name="${escape(config.nodeName)}"/>
     ${authorization}
     ${caches.join("\n    ")}
   </cache-container>

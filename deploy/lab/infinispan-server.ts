@@ -5,7 +5,7 @@ import { connect as connectTls } from "node:tls";
 import { makeCertificates } from "./certificates.ts";
 import type { Certificates } from "./certificates.ts";
 import { freePorts } from "./free-ports.ts";
-import type { AuthOptions, CacheOptions } from "./infinispan-config.ts";
+import type { AuthOptions, CacheOptions, CrossSite } from "./infinispan-config.ts";
 import {
   HOT_ROD_ANSWER,
   HOT_ROD_PING,
@@ -37,6 +37,7 @@ export interface InfinispanServerOptions {
   readonly heapMib?: number;
   /** More of Java's options. */
   readonly java?: readonly string[];
+  readonly crossSite?: CrossSite;
   /** What clients are told this node's address is, for example a proxy's. */
   readonly advertise?: { readonly host: string; readonly port: number };
   /** Where configuration and log are kept; a temporary folder, removed at the end, by default. */
@@ -128,7 +129,7 @@ export class InfinispanServer extends RestartableServer {
   }
 
   #writeFiles(): void {
-    const { name, caches, auth, advertise } = this.#options;
+    const { name, caches, auth, advertise, crossSite } = this.#options;
     // State of an earlier run would make a node wait for members that are gone.
     rmSync(join(this.folder, "data"), { recursive: true, force: true });
     writeInfinispanHome(this.folder, {
@@ -140,6 +141,7 @@ export class InfinispanServer extends RestartableServer {
       caches,
       auth,
       certificates: this.certificates,
+      crossSite,
       advertise,
     });
   }

@@ -23,7 +23,14 @@ export interface HoldStats {
   /** Of those that were confirmed: from the request to the answer. */
   holdMsSum: number;
   holdMsMax: number;
+  /** How many of those times were within each of {@link HOLD_BOUNDS_MS}, and not within the one before; behind them those beyond. */
+  readonly holdMsCounts: number[];
 }
+
+/** Of the histogram of holds: from a link within a town to the longest usual budget. */
+export const HOLD_BOUNDS_MS: readonly number[] = [
+  5, 10, 20, 35, 50, 60, 75, 100, 150, 250, 500, 1_000, 1_500, 2_500, 5_000,
+];
 
 /**
  * The rule by which the writers of one cache wait (design sections 3.10 and 6): until each target that is online has applied
@@ -39,6 +46,7 @@ export class CacheHold {
     unheld: 0,
     holdMsSum: 0,
     holdMsMax: 0,
+    holdMsCounts: Array.from({ length: HOLD_BOUNDS_MS.length + 1 }, () => 0),
   };
   readonly #site: Site;
   readonly #cache: HandledCache;
@@ -162,9 +170,13 @@ export class CacheHold {
   }
 
   #confirmed(holdMs: number): void {
-    this.stats.confirmed += 1;
-    this.stats.holdMsSum += holdMs;
-    this.stats.holdMsMax = Math.max(this.stats.holdMsMax, holdMs);
+    const { stats } = this;
+    stats.confirmed += 1;
+    stats.holdMsSum += holdMs;
+    stats.holdMsMax = Math.max(stats.holdMsMax, holdMs);
+    const within = HOLD_BOUNDS_MS.findIndex((bound) => holdMs <= bound);
+    const at = within === -1 ? HOLD_BOUNDS_MS.length : within;
+    stats.holdMsCounts[at] = (stats.holdMsCounts[at] ?? 0) + 1;
     this.#isFailing = false;
   }
 

@@ -79,7 +79,8 @@ function resyncOf({ repair }: HandledCache): ResyncStatus | null {
 function holdOf({ frontDoor }: Site, { hold }: HandledCache): HoldStatus | null {
   if (frontDoor === undefined || hold === undefined) return null;
   const degradedTargets = [...hold.degraded].map(([target, since]) => ({ target, since }));
-  return { ...hold.stats, waiting: hold.waiting, degradedTargets };
+  const holdMsCounts = [...hold.stats.holdMsCounts];
+  return { ...hold.stats, holdMsCounts, waiting: hold.waiting, degradedTargets };
 }
 
 function stateOf(

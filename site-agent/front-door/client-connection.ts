@@ -19,6 +19,7 @@ import { DOOR_REQUESTS_MAX, DOOR_STREAMS_MAX } from "../../topology/limits.ts";
 import type { Logger } from "../../topology/ports.ts";
 import { askBasic } from "./basic-intelligence.ts";
 import type { DoorStats } from "./door-stats.ts";
+import { JoinedWrites } from "./joined-writes.ts";
 import type { HeldWrite, KeyUse, WriteHolds } from "./write-holds.ts";
 
 /** What a {@link ClientConnection} needs of its front door. */
@@ -50,6 +51,8 @@ export class ClientConnection {
   readonly closed: Promise<void>;
   readonly #client: Socket;
   readonly #server: Socket;
+  readonly #toClient: JoinedWrites;
+  readonly #toServer: JoinedWrites;
   readonly #parts: ClientConnectionParts;
   readonly #pending = new Map<number, Pending>();
   readonly #streams = new PutStreams();
@@ -64,6 +67,8 @@ export class ClientConnection {
   constructor(client: Socket, server: Socket, parts: ClientConnectionParts) {
     this.#client = client;
     this.#server = server;
+    this.#toClient = new JoinedWrites(client);
+    this.#toServer = new JoinedWrites(server);
     this.#parts = parts;
     this.closed = new Promise((resolve) => (this.#onClosed = resolve));
     client.on("data", (chunk: Buffer) => this.#fromClient(chunk));
@@ -103,14 +108,14 @@ export class ClientConnection {
 
   #fromClient(chunk: Buffer): void {
     const server = this.#server;
-    server.cork();
+    this.#toServer.gather();
     try {
       this.#requests.push(chunk, (frame) => this.#request(frame));
     } catch (error) {
       this.#fail(error);
       return;
     } finally {
-      server.uncork();
+      this.#toServer.flush();
     }
     if (server.writableNeedDrain || this.#isFull) this.#client.pause();
   }
@@ -139,7 +144,7 @@ export class ClientConnection {
     const { op } = message;
     this.#pending.set(id, { op, version, intelligence: Intelligence.Basic, hold, use, key });
     askBasic(raw, effect !== undefined && holds.replicates(cache));
-    if (use === undefined) this.#server.write(raw);
+    if (use === undefined) this.#toServer.write(raw);
     else this.#forwardUse(use, hold, id, Buffer.from(raw));
   }
 
@@ -147,12 +152,12 @@ export class ClientConnection {
   #forwardUse(use: KeyUse, hold: HeldWrite | undefined, id: number, request: Buffer): void {
     use.ready((refused) => {
       if (refused === undefined) {
-        this.#server.write(request);
+        this.#toServer.write(request);
         return;
       }
       this.#pending.delete(id);
       hold?.drop();
-      this.#client.write(failed(id, refused));
+      this.#toClient.write(failed(id, refused));
       this.#goOn();
     });
   }
@@ -163,6 +168,7 @@ export class ClientConnection {
     const status = isVersion ? Status.UnknownVersion : Status.UnknownOperation;
     const what = isVersion ? `protocol version ${version}` : `operation 0x${opcode.toString(16)}`;
     const message = `isthmus: the front door does not know ${what}`;
+    this.#toClient.flush();
     this.#client.end(
       encodeResponse({ op: "error", header: { id, status, topology: undefined }, message }),
     );
@@ -171,14 +177,14 @@ export class ClientConnection {
 
   #fromServer(chunk: Buffer): void {
     const client = this.#client;
-    client.cork();
+    this.#toClient.gather();
     try {
       this.#responses.push(chunk, (frame) => this.#response(frame));
     } catch (error) {
       this.#fail(error);
       return;
     } finally {
-      client.uncork();
+      this.#toClient.flush();
     }
     if (client.writableNeedDrain) this.#server.pause();
     else this.#goOn();
@@ -189,7 +195,7 @@ export class ClientConnection {
     const pending = this.#pending.get(id);
     // Events of a listener's initial state carry the id of the request that added it, which is answered behind them.
     if (pending === undefined || isEvent(message)) {
-      this.#client.write(raw);
+      this.#toClient.write(raw);
       return;
     }
     this.#pending.delete(id);
@@ -198,11 +204,11 @@ export class ClientConnection {
     const { hold } = pending;
     // What an error says of a use is not known.
     pending.use?.end(saysDone(message) || message.op === "error");
-    if (hold === undefined) this.#client.write(raw);
+    if (hold === undefined) this.#toClient.write(raw);
     else if (mayHaveChanged(message)) this.#wait(hold, id, Buffer.from(raw));
     else {
       hold.drop();
-      this.#client.write(raw);
+      this.#toClient.write(raw);
     }
   }
 
@@ -213,7 +219,7 @@ export class ClientConnection {
     hold.done((end) => {
       this.#held.delete(hold);
       stats.held -= 1;
-      this.#client.write(end === undefined ? answer : failed(id, end));
+      this.#toClient.write(end === undefined ? answer : failed(id, end));
       this.#goOn();
     });
   }
@@ -226,7 +232,9 @@ export class ClientConnection {
   }
 
   #closeIfIdle(): void {
-    if (this.#pending.size === 0 && this.#held.size === 0) this.#client.end(() => this.#close());
+    if (this.#pending.size > 0 || this.#held.size > 0) return;
+    this.#toClient.flush();
+    this.#client.end(() => this.#close());
   }
 
   #fail(error: unknown): void {
@@ -238,6 +246,7 @@ export class ClientConnection {
 
   #close(): void {
     // What was written before, a refusal perhaps, still leaves.
+    this.#toClient.flush();
     this.#client.destroySoon();
     this.#server.destroy();
     for (const { hold, use } of this.#pending.values()) {

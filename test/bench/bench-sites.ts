@@ -4,21 +4,27 @@ import { createWriteStream, mkdtempSync, readFileSync, rmSync, writeFileSync } f
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
-import { Toxiproxy } from "../../deploy/drills/toxiproxy.ts";
+import type { Toxiproxy } from "../../deploy/drills/toxiproxy.ts";
 import { freePorts } from "../../deploy/lab/free-ports.ts";
 import { InfinispanServer } from "../../deploy/lab/infinispan-server.ts";
 import { NatsServer } from "../../deploy/lab/nats-server.ts";
 import { systemClock, systemRandom } from "../../deploy/site/system.ts";
 import { HotRodPool } from "../../site-agent/connector/pool.ts";
 import { MemoryLogger } from "../support/real-time.ts";
+import { slowLink } from "./slow-link.ts";
 
 const CLI = fileURLToPath(new URL("../../../deploy/bin/isthmus.mjs", import.meta.url));
+
+const SITES = ["nyc", "lon"] as const;
 
 /** Flags of Node for the sites' processes, to profile them: `BENCH_NODE_FLAGS="--cpu-prof --cpu-prof-dir=DIR"`. */
 const NODE_FLAGS = process.env["BENCH_NODE_FLAGS"]?.split(" ") ?? [];
 
 /** The cache that is written and read. */
 export const CACHE = "bench";
+
+/** A cache beside it that Infinispan itself copies to the other site, where the sites are joined so. */
+export const BACKED_UP = "backed-up";
 
 /** What a bench's sites are, beside real. */
 export interface BenchSitesOptions {
@@ -29,6 +35,8 @@ export interface BenchSitesOptions {
   readonly frontDoors?: boolean;
   /** How long the link takes, one way, ms. */
   readonly linkMs?: number;
+  /** The Infinispans are joined too, over links of their own that take as long, and have {@link BACKED_UP}. */
+  readonly crossSite?: boolean;
 }
 
 /** Two sites as an operator runs them: real Infinispan, real nats-server, a process each; nothing shared but the machine. */
@@ -37,7 +45,7 @@ export class BenchSites implements AsyncDisposable {
   readonly caches: readonly [InfinispanServer, InfinispanServer];
   readonly #nats: readonly [NatsServer, NatsServer];
   readonly #sites: readonly ChildProcess[];
-  readonly #link: Toxiproxy | undefined;
+  readonly #links: readonly Toxiproxy[];
   readonly #doors: readonly number[];
 
   private constructor(parts: {
@@ -45,14 +53,14 @@ export class BenchSites implements AsyncDisposable {
     caches: readonly [InfinispanServer, InfinispanServer];
     nats: readonly [NatsServer, NatsServer];
     sites: readonly ChildProcess[];
-    link: Toxiproxy | undefined;
+    links: readonly Toxiproxy[];
     doors: readonly number[];
   }) {
     this.folder = parts.folder;
     this.caches = parts.caches;
     this.#nats = parts.nats;
     this.#sites = parts.sites;
-    this.#link = parts.link;
+    this.#links = parts.links;
     this.#doors = parts.doors;
   }
 
@@ -61,24 +69,39 @@ export class BenchSites implements AsyncDisposable {
     rule = "mode: async",
     frontDoors = false,
     linkMs,
+    crossSite = false,
   }: BenchSitesOptions): Promise<BenchSites> {
     const folder = mkdtempSync(join(tmpdir(), "isthmus-bench-"));
     const nyc = await NatsServer.start({ domain: "nyc" });
-    const link =
-      linkMs === undefined
-        ? undefined
-        : await Toxiproxy.before(nyc.leafPort, join(folder, "toxiproxy.log"));
-    for (const stream of ["upstream", "downstream"] as const)
-      await link?.poison("latency", stream, { latency: linkMs ?? 0, jitter: 0 });
-    const leaf = link === undefined ? nyc.leafUrl : `nats://127.0.0.1:${link.port}`;
+    const links: Toxiproxy[] = [];
+    /** A way to a port of 127.0.0.1 that takes as long as the link between the sites. */
+    const linkTo = async (port: number): Promise<number> => {
+      if (linkMs === undefined) return port;
+      const link = await slowLink(port, linkMs, join(folder, `toxiproxy-${links.length}.log`));
+      links.push(link);
+      return link.port;
+    };
+    const leaf = `nats://127.0.0.1:${await linkTo(nyc.leafPort)}`;
     const lon = await NatsServer.start({ domain: "lon", leafRemotes: [leaf] });
     const doors = frontDoors ? await freePorts(2) : [];
     const door = (site: 0 | 1) =>
       frontDoors ? `, frontDoor: { listen: "127.0.0.1:${doors[site]}" }` : "";
+    const bridges = crossSite ? await freePorts(2) : [];
+    const reached = new Map<string, number>();
+    for (const [i, name] of SITES.entries())
+      if (crossSite) reached.set(name, await linkTo(bridges[i] ?? 0));
     const cache = { mediaType: "application/x-protostream", statistics: true } as const;
     const [a, b] = await Promise.all(
-      ["nyc", "lon"].map((name) =>
-        InfinispanServer.start({ name, heapMib, caches: { [CACHE]: cache } }),
+      SITES.map((site, i) =>
+        InfinispanServer.start({
+          name: site,
+          heapMib,
+          caches: {
+            [CACHE]: cache,
+            ...(crossSite && { [BACKED_UP]: { ...cache, backupTo: SITES[1 - i] ?? "" } }),
+          },
+          ...(crossSite && { crossSite: { site, port: bridges[i] ?? 0, reached } }),
+        }),
       ),
     );
     if (a === undefined || b === undefined) throw new Error("no Infinispan");
@@ -93,7 +116,7 @@ policies:
   - { match: ${CACHE}, ${rule} }
 `,
     );
-    const sites = ["nyc", "lon"].map((name) => {
+    const sites = SITES.map((name) => {
       const child = spawn(
         process.execPath,
         [...NODE_FLAGS, CLI, "run", "--site", name, "-f", file],
@@ -104,7 +127,7 @@ policies:
       child.stderr.pipe(createWriteStream(join(folder, `${name}.log`)));
       return child;
     });
-    return new BenchSites({ folder, caches: [a, b], nats: [nyc, lon], sites, link, doors });
+    return new BenchSites({ folder, caches: [a, b], nats: [nyc, lon], sites, links, doors });
   }
 
   /** `host:port` of a site's front door. */
@@ -132,7 +155,7 @@ policies:
       await once(child, "exit");
     }
     for (const server of [...this.caches, ...this.#nats]) await server[Symbol.asyncDispose]();
-    await this.#link?.[Symbol.asyncDispose]();
+    for (const link of this.#links) await link[Symbol.asyncDispose]();
     rmSync(this.folder, { recursive: true, force: true });
   }
 }

@@ -5,6 +5,7 @@ import { renderMetricsPage } from "../../../deploy/docs/generate-metrics.ts";
 import { HttpServer } from "../../../deploy/http/http-server.ts";
 import { METRICS } from "../../../deploy/http/metric-definitions.ts";
 import { Metrics } from "../../../deploy/http/metrics.ts";
+import { HOLD_BOUNDS_MS } from "../../../deploy/site/cache-hold.ts";
 import { CacheStats } from "../../../site-agent/cache-stats.ts";
 import { ErrorCode } from "../../../topology/errors.ts";
 import { realClock } from "../../support/real-time.ts";
@@ -52,6 +53,26 @@ describe("metrics", () => {
     expect(await metrics.text()).toContain('isthmus_listener_events_total{cache="carts"} 7\n');
     status = soundStatus({ caches: [] });
     expect(await metrics.text()).not.toContain('cache="carts"');
+  });
+
+  it("tell how long writers were held as a histogram: each bucket holds the shorter ones too", async () => {
+    const holdMsCounts = [...HOLD_BOUNDS_MS, Infinity].map((bound) => {
+      if (bound === 60) return 7;
+      return bound === 75 || bound === Infinity ? 1 : 0;
+    });
+    const counts = { confirmed: 9, degraded: 0, failed: 0, unheld: 0, waiting: 0 };
+    const times = { holdMsSum: 6_500, holdMsMax: 6_000, holdMsCounts };
+    const hold = { ...counts, ...times, degradedTargets: [] };
+    const status = soundStatus({ caches: [soundCache({ hold })] });
+    const text = await new Metrics(() => status).text();
+    const lines = text.split("\n").filter((line) => line.includes("isthmus_hold_seconds"));
+    expect(lines).toContain("# TYPE isthmus_hold_seconds histogram");
+    for (const [le, value] of Object.entries({ 0.05: 0, 0.06: 7, 0.075: 8, 5: 8, "+Inf": 9 }))
+      expect(lines).toContain(`isthmus_hold_seconds_bucket{cache="carts",le="${le}"} ${value}`);
+    expect(lines).toContain('isthmus_hold_seconds_sum{cache="carts"} 6.5');
+    expect(lines).toContain('isthmus_hold_seconds_count{cache="carts"} 9');
+    const unheld = await new Metrics(() => soundStatus({ caches: [soundCache()] })).text();
+    expect(unheld).not.toContain("isthmus_hold_seconds_bucket");
   });
 
   it("leave out what is not known", async () => {

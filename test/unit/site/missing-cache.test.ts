@@ -1,4 +1,5 @@
 import { describe, expect, it } from "vitest";
+import { HOLD_BOUNDS_MS } from "../../../deploy/site/cache-hold.ts";
 import { SiteHolds } from "../../../deploy/site/site-holds.ts";
 import type { Site } from "../../../deploy/site/site.ts";
 import type { HoldEnd } from "../../../site-agent/front-door/write-holds.ts";
@@ -41,7 +42,12 @@ describe("a cache that is missing", () => {
       await world.pass(400);
       expect(world.handled("nyc").isMissing).toBe(false);
       expect(ends).toEqual([undefined]);
-      expect(world.handled("nyc").hold?.stats).toMatchObject({ confirmed: 1, degraded: 0 });
+      const { stats } = world.handled("nyc").hold ?? {};
+      expect(stats).toMatchObject({ confirmed: 1, degraded: 0 });
+      const within = HOLD_BOUNDS_MS.findIndex((bound) => (stats?.holdMsSum ?? 0) <= bound);
+      expect(stats?.holdMsCounts.map((count, i) => [i, count]).filter(([, n]) => n !== 0)).toEqual([
+        [within, 1],
+      ]);
       expect(world.contents("lon")).toEqual({ first: "value" });
     },
   );
