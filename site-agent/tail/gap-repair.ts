@@ -12,7 +12,7 @@ import type { Entry, Key, ValueHash } from "../../topology/version/entry.ts";
 import type { CacheStats } from "../cache-stats.ts";
 import type { LocalChanges } from "../local-changes.ts";
 import type { UntoldLosses } from "../untold-losses.ts";
-import { type AbsenceVerdict, isRestarted, judgeAbsences, withNewRuns } from "./absences.ts";
+import { isRestarted, judgeAbsences, withNewRuns } from "./absences.ts";
 import type { Capture } from "./capture.ts";
 import { markMissing, scanCache, type ScanResult } from "./repair.ts";
 
@@ -43,7 +43,8 @@ export interface Repaired extends ScanResult {
 /** Repairs a gap of one cache by a scan, and judges what the scan does not find. */
 export class GapRepair {
   readonly #parts: GapRepairParts;
-  #verdict: AbsenceVerdict = "absent";
+  /** Of the last scan that found keys missing. */
+  #found: { live: number; missing: number; cacheRestarted: boolean } | undefined;
   /** Kept until a gap closes: a scan that finds a copy gone may not end, and the next one does not find it missing any more. */
   #hasAbsent = false;
 
@@ -62,7 +63,7 @@ export class GapRepair {
     opened: ServerRuns,
     signal: AbortSignal,
   ): Promise<Repaired | undefined> {
-    const { connector, ledger, capture, losses, evicts, logger } = this.#parts;
+    const { connector, ledger, capture, losses, logger } = this.#parts;
     const before = ledger.fact(this.#runsFact) as ServerRuns | undefined;
     // What is captured from now on is of this run, also if no scan ever ends in it.
     if (before === undefined) ledger.setFact(this.#runsFact, opened);
@@ -76,14 +77,8 @@ export class GapRepair {
     const cacheRestarted = isRestarted(before, opened) || isRestarted(opened, runs);
     if (cacheRestarted) losses.restarted();
     if (missing > 0) {
-      const judged = judgeAbsences({
-        live,
-        missing,
-        cacheRestarted,
-        evicts: evicts(),
-        losesEntries: losses.areKnown,
-      });
-      this.#verdict = judged.verdict;
+      this.#found = { live, missing, cacheRestarted };
+      const judged = this.#judged(this.#found);
       logger.info({ ...judged, missing }, "absences judged");
       await markMissing(this.#parts, found, gapStart, signal);
     }
@@ -120,17 +115,26 @@ export class GapRepair {
 
   /** An absence that the scan found, confirmed by a read; or one of a cache that evicts, at any time. */
   onAbsence(key: Key, entry: Entry, gapStart: number | undefined): void {
-    const { changes, stats, losses, rows, evicts } = this.#parts;
+    const { changes, stats, losses, rows } = this.#parts;
     const isLostAgain = losses.lost(key);
-    // What was found out since the scan was judged counts too.
-    const isLost = isLostAgain || evicts() || losses.areKnown;
-    if (this.#verdict === "removed" && !isLost) {
+    // Judged anew: what was found out since the scan counts too.
+    const isRemoved = this.#found !== undefined && this.#judged(this.#found).verdict === "removed";
+    if (isRemoved && !isLostAgain) {
       changes.remove(key, entry, gapStart);
       return;
     }
     stats.absences += 1;
     this.#hasAbsent = true;
     rows.put(key, { ...entry, presence: "absent", held: undefined });
+  }
+
+  #judged(found: {
+    live: number;
+    missing: number;
+    cacheRestarted: boolean;
+  }): ReturnType<typeof judgeAbsences> {
+    const { evicts, losses } = this.#parts;
+    return judgeAbsences({ ...found, evicts: evicts(), losesEntries: losses.areKnown });
   }
 
   get #runsFact(): string {
