@@ -3,8 +3,11 @@ import type { Key } from "./version/entry.ts";
 
 const PREFIX = "hex:";
 const decoder = new TextDecoder("utf-8", { fatal: true });
-/** ProtoStream's WrappedMessage of a string: field 9, length-delimited. */
+/** ProtoStream's WrappedMessage of a string: field 9, length-delimited: seven bits of the length a byte, lowest first. */
 const PROTOSTREAM_STRING = 0x4a;
+const LENGTH_BYTES_MAX = 5;
+/** Texts whose length takes more bytes are not shown as such. */
+const SHOWN_LENGTH_BYTES_MAX = 2;
 
 /**
  * A key for people and JSON: as UTF-8 when every character is printable, else `hex:...`. So is a key that begins with `hex:`,
@@ -19,12 +22,21 @@ export function showKey(key: Key): string {
 
 /** The text of a key that is a string in application/x-protostream, if it is one and printable. */
 export function protostreamText(key: Key): string | undefined {
-  const bytes = Buffer.from(key, "latin1");
-  const [type, length = 0, more = 0] = bytes;
-  if (type !== PROTOSTREAM_STRING) return undefined;
-  const [from, expected] = length < 0x80 ? [2, length] : [3, (length & 0x7f) | (more << 7)];
-  if (more >= 0x80 && from === 3) return undefined;
-  return bytes.length === from + expected ? printable(bytes.subarray(from)) : undefined;
+  const from = protostreamTextAt(key);
+  if (from === 0 || from > 1 + SHOWN_LENGTH_BYTES_MAX) return undefined;
+  return printable(Buffer.from(key, "latin1").subarray(from));
+}
+
+/** Where the text of a string in application/x-protostream begins, which is all of the rest; 0 for another key. */
+export function protostreamTextAt(key: Key): number {
+  if (key.charCodeAt(0) !== PROTOSTREAM_STRING) return 0;
+  let [at, length] = [1, 0];
+  for (let scale = 1; ; scale *= 0x80, at += 1) {
+    const byte = key.charCodeAt(at);
+    length += (byte & 0x7f) * scale;
+    if (byte < 0x80 || at === LENGTH_BYTES_MAX) break;
+  }
+  return at + 1 + length === key.length ? at + 1 : 0;
 }
 
 /** The key that a string is in application/x-protostream, as Java clients and the REST endpoint write it. */

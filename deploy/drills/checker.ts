@@ -55,21 +55,28 @@ export interface Survived {
   readonly example: string;
 }
 
+/** Java, and what makes it one of the checker's processes. @throws Error when Java or the client's jars cannot be had */
+async function checkerCommand(args: readonly string[]): Promise<[java: string, argv: string[]]> {
+  const memory = [`-Xmx${HEAP_MIB}m`, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
+  const argv = [...memory, "-cp", await which("drill-checker"), "Checker", ...args];
+  return [await which("java"), argv];
+}
+
+/** Starts a process of the checker's that talks to us; what its client warns of goes to the file `log`. @throws Error as above */
+export async function startChecker(args: readonly string[], log: string): Promise<ChildProcess> {
+  const [java, argv] = await checkerCommand(args);
+  const talk = openSync(log, "a");
+  const child = spawn(java, argv, { stdio: ["pipe", "pipe", talk] });
+  closeSync(talk);
+  return child;
+}
+
 /** The judge of a drill: Java processes that share no code with Isthmus, and keep their own record of what was acknowledged. */
 export class Checker {
-  readonly #classPath: string;
-  readonly #java: string;
   readonly #sites: string;
 
-  private constructor(java: string, classPath: string, sites: readonly CacheAddress[]) {
-    this.#java = java;
-    this.#classPath = classPath;
+  constructor(sites: readonly CacheAddress[]) {
     this.#sites = `sites=${sites.join(",")}`;
-  }
-
-  /** @throws Error when Java or the client's jars cannot be had. */
-  static async of(sites: readonly CacheAddress[]): Promise<Checker> {
-    return new Checker(await which("java"), await which("drill-checker"), sites);
   }
 
   /** Has the checker find planted faults in `cache`, which nothing replicates. @throws IsthmusError DrillCheckerFailed */
@@ -97,12 +104,7 @@ export class Checker {
       `conflicts=${shape.conflicts}`,
       `removes=${shape.removes}`,
     ];
-    const talk = openSync(`${journal}.log`, "a");
-    const child = spawn(this.#java, this.#arguments(["write", ...args]), {
-      stdio: ["pipe", "pipe", talk],
-    });
-    closeSync(talk);
-    return Load.begin(child, probes);
+    return Load.begin(await startChecker(["write", ...args], `${journal}.log`), probes);
   }
 
   /**
@@ -128,15 +130,11 @@ export class Checker {
     return JSON.parse(answer) as Verdict;
   }
 
-  #arguments(args: readonly string[]): string[] {
-    const memory = [`-Xmx${HEAP_MIB}m`, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
-    return [...memory, "-cp", this.#classPath, "Checker", ...args];
-  }
-
   async #run(args: readonly string[]): Promise<string> {
     try {
       const options = { maxBuffer: ANSWER_BYTES_MAX };
-      const { stdout } = await promisify(execFile)(this.#java, this.#arguments(args), options);
+      const [java, argv] = await checkerCommand(args);
+      const { stdout } = await promisify(execFile)(java, argv, options);
       return stdout.trim().split("\n").at(-1) ?? "";
     } catch (cause) {
       const said = (cause as { stderr?: string }).stderr?.trim().split("\n") ?? [];

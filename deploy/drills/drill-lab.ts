@@ -1,4 +1,4 @@
-import { execFile, execFileSync } from "node:child_process";
+import { execFileSync } from "node:child_process";
 import {
   closeSync,
   existsSync,
@@ -18,10 +18,10 @@ import type { LabProcess } from "../lab/lab-state.ts";
 import { Lab } from "../lab/lab.ts";
 import type { Say } from "../lab/lab.ts";
 import { quickStart } from "../lab/quick-start.ts";
-import { projectRoot } from "../lab/which.ts";
 import type { CacheAddress } from "./checker.ts";
 import { TARGETS } from "./drill.ts";
 import type { DoorShape, FOLDERS, Need, Target, Whose } from "./drill.ts";
+import { runIsthmus } from "./run-isthmus.ts";
 import { startCache } from "./start-cache.ts";
 import { Toxiproxy } from "./toxiproxy.ts";
 
@@ -36,8 +36,6 @@ const DISK_MIB = 192;
 const STOP_MS_MAX = 30_000;
 /** A second process of a site has found out by then that it is one, in ms. */
 const SECOND_MS_MAX = 60_000;
-/** One comparison has ended by then, in ms. */
-const VERIFY_MS_MAX = 60_000;
 
 const KIND: Readonly<Record<Target, LabProcess["kind"]>> = {
   site: "isthmus",
@@ -271,18 +269,14 @@ export class DrillLab {
 
   /** Starts a second process of a site, which must end by itself and say why. @throws IsthmusError DrillStepFailed */
   async startSecond(at: LabSiteName): Promise<string> {
-    const program = join(projectRoot(), "deploy", "bin", "isthmus.mjs");
-    const args = [program, "run", "-f", this.file, "--site", at];
-    const [code, said] = await new Promise<[unknown, string]>((resolve) => {
-      execFile(process.execPath, args, { timeout: SECOND_MS_MAX }, (error, stdout, stderr) =>
-        resolve([error === null ? 0 : (error.code ?? error.signal), stdout + stderr]),
-      );
-    });
+    const run = await runIsthmus("run", this.file, ["--site", at], SECOND_MS_MAX);
+    const { code } = run;
+    const said = run.stdout + run.stderr;
     const why = said.split("\n").find((line) => /IS2020|IS3011/.test(line));
     if (code === 1 && why !== undefined) return why.trim();
     throw new IsthmusError(
       ErrorCode.DrillStepFailed,
-      `a second process of ${at} was expected to end with 1 and IS2020 or IS3011; it ended with ${String(code)}: ${said.slice(-500)}`,
+      `a second process of ${at} was expected to end with 1 and IS2020 or IS3011; it ended with ${code}: ${said.slice(-500)}`,
     );
   }
 
@@ -323,23 +317,6 @@ export class DrillLab {
 
 function lastLine(log: string): string {
   return readFileSync(log, "utf8").trimEnd().split("\n").at(-1) ?? "";
-}
-
-/** What `isthmus verify` says first, and whether no key differs; of one cache, or of all. */
-export async function verifySites(
-  file: string,
-  cache?: string,
-): Promise<{ isEqual: boolean; said: string }> {
-  const program = join(projectRoot(), "deploy", "bin", "isthmus.mjs");
-  const args = [program, "verify", "-f", file, ...(cache === undefined ? [] : ["--cache", cache])];
-  return new Promise((resolve) => {
-    execFile(process.execPath, args, { timeout: VERIFY_MS_MAX }, (error, stdout, stderr) => {
-      const lines = (stdout || stderr).trim().split("\n");
-      // With several caches, the first line that tells of a difference.
-      const said = lines.find((line) => error !== null && !line.includes(": 0 keys differ"));
-      resolve({ isEqual: error === null, said: said ?? lines[0] ?? "" });
-    });
-  });
 }
 
 /** Debian's libfaketime, or undefined. */

@@ -5,12 +5,13 @@ import type { LabSiteName } from "../lab/lab-file.ts";
 import type { Say } from "../lab/lab.ts";
 import { Checker } from "./checker.ts";
 import type { Load, Verdict } from "./checker.ts";
-import { DRILL_CACHE, DrillLab, PROOF_CACHE, verifySites } from "./drill-lab.ts";
+import { DRILL_CACHE, DrillLab, PROOF_CACHE } from "./drill-lab.ts";
 import { needsOf } from "./drill.ts";
 import type { Drill, Expectation, Step, Whose } from "./drill.ts";
 import { inWords, worst } from "./drill-report.ts";
 import type { Check, DrillReport, Fault, StepDone } from "./drill-report.ts";
 import { Probes } from "./probes.ts";
+import { verifySites } from "./run-isthmus.ts";
 import { StatusWatch } from "./status-watch.ts";
 
 /** A drill with fewer acknowledged writes proves nothing. */
@@ -106,7 +107,7 @@ export class DrillRun {
     const shapeOfLab = { sites, needs: needsOf(this.#drill), frontDoor };
     const lab = await DrillLab.start(folder, shapeOfLab, say, signal);
     this.#lab = lab;
-    const checker = await Checker.of(lab.caches());
+    const checker = new Checker(lab.caches());
     const proof = await checker.prove(PROOF_CACHE, join(folder, "proof.journal"));
     this.#check("the checker finds what was planted", proof.startsWith("proved"), proof);
     const journal = join(folder, "writes.journal");

@@ -40,11 +40,14 @@ export interface Repaired extends ScanResult {
   readonly runs: ServerRuns;
 }
 
+/** What a scan alone says of the keys that it did not find. */
+type Missing = Pick<Parameters<typeof judgeAbsences>[0], "live" | "missing" | "cacheRestarted">;
+
 /** Repairs a gap of one cache by a scan, and judges what the scan does not find. */
 export class GapRepair {
   readonly #parts: GapRepairParts;
   /** Of the last scan that found keys missing. */
-  #found: { live: number; missing: number; cacheRestarted: boolean } | undefined;
+  #found: Missing | undefined;
   /** Kept until a gap closes: a scan that finds a copy gone may not end, and the next one does not find it missing any more. */
   #hasAbsent = false;
 
@@ -128,11 +131,7 @@ export class GapRepair {
     rows.put(key, { ...entry, presence: "absent", held: undefined });
   }
 
-  #judged(found: {
-    live: number;
-    missing: number;
-    cacheRestarted: boolean;
-  }): ReturnType<typeof judgeAbsences> {
+  #judged(found: Missing): ReturnType<typeof judgeAbsences> {
     const { evicts, losses } = this.#parts;
     return judgeAbsences({ ...found, evicts: evicts(), losesEntries: losses.areKnown });
   }

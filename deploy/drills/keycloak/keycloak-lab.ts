@@ -1,7 +1,4 @@
-import { execFile } from "node:child_process";
 import { readFileSync, rmSync, writeFileSync } from "node:fs";
-import { join } from "node:path";
-import { promisify } from "node:util";
 import { endProcess, isRunning } from "../../lab/detached-process.ts";
 import { LAB_SITES, labShape } from "../../lab/lab-file.ts";
 import type { KeycloakSessions, LabSiteName } from "../../lab/lab-file.ts";
@@ -9,8 +6,8 @@ import type { LabProcess } from "../../lab/lab-state.ts";
 import { Lab } from "../../lab/lab.ts";
 import type { Say } from "../../lab/lab.ts";
 import { whyDoorShut, whyNotReady } from "../../lab/part-readiness.ts";
-import { projectRoot } from "../../lab/which.ts";
 import type { SiteStatus } from "../../status/site-status.ts";
+import { runIsthmus } from "../run-isthmus.ts";
 import { startCache } from "../start-cache.ts";
 import { whyNotLevel } from "../status-watch.ts";
 import { eventually } from "./eventually.ts";
@@ -147,10 +144,10 @@ export class KeycloakLab {
 
   /** Runs an operator's verb on the lab's file, and resolves with what it printed. @throws Error with what it said instead */
   async isthmus(verb: string, ...args: string[]): Promise<string> {
-    const program = join(projectRoot(), "deploy", "bin", "isthmus.mjs");
-    const argv = [program, verb, "-f", this.#lab.folder.file, ...args];
-    const { stdout } = await promisify(execFile)(process.execPath, argv, { timeout: VERB_MS_MAX });
-    return stdout;
+    const { file } = this.#lab.folder;
+    const { code, stdout, stderr } = await runIsthmus(verb, file, args, VERB_MS_MAX);
+    if (code === 0) return stdout;
+    throw new Error(`isthmus ${verb} ended with ${code}: ${stderr || stdout}`);
   }
 
   /** Stops each site's process, changes the lab's file, and starts them again. */

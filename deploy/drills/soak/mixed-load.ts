@@ -1,13 +1,10 @@
-import { spawn } from "node:child_process";
 import type { ChildProcess } from "node:child_process";
 import { once } from "node:events";
-import { closeSync, openSync } from "node:fs";
 import { createInterface } from "node:readline";
 import { ErrorCode, IsthmusError } from "../../../topology/errors.ts";
-import { which } from "../../lab/which.ts";
+import { startChecker } from "../checker.ts";
 import type { CacheAddress } from "../checker.ts";
 
-const HEAP_MIB = 256;
 const THREADS_PER_SITE = 6;
 
 /** What Infinispan's Java client met. */
@@ -46,7 +43,6 @@ export class MixedLoad {
     rate: number,
     log: string,
   ): Promise<MixedLoad> {
-    const memory = [`-Xmx${HEAP_MIB}m`, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];
     const args = [
       "mix",
       `doors=${doors.join(",")}`,
@@ -54,11 +50,7 @@ export class MixedLoad {
       `threads=${THREADS_PER_SITE}`,
       `rate=${rate}`,
     ];
-    const java = [...memory, "-cp", await which("drill-checker"), "Checker", ...args];
-    const talk = openSync(log, "a");
-    const child = spawn(await which("java"), java, { stdio: ["pipe", "pipe", talk] });
-    closeSync(talk);
-    return new MixedLoad(child);
+    return new MixedLoad(await startChecker(args, log));
   }
 
   /** Operations, errors and wrong answers so far, as the client told last. */

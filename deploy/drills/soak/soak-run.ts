@@ -4,12 +4,12 @@ import { setTimeout as sleep } from "node:timers/promises";
 import { labShape } from "../../lab/lab-file.ts";
 import { Lab } from "../../lab/lab.ts";
 import type { LabProcess } from "../../lab/lab-state.ts";
-import { verifySites } from "../drill-lab.ts";
 import { inWords, withoutLoad } from "../drill-report.ts";
 import type { Check, DrillReport } from "../drill-report.ts";
 import type { DrillOptions } from "../drill-run.ts";
 import type { Rehearsal } from "../rehearsals.ts";
 import { labKeycloaks } from "../keycloak/lab-sites.ts";
+import { verifySites } from "../run-isthmus.ts";
 import { KeycloakTraffic } from "./keycloak-traffic.ts";
 import { MixedLoad } from "./mixed-load.ts";
 
